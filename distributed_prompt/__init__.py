@@ -1,0 +1,56 @@
+"""Texts too large for memory, used as if they were ``str``.
+
+::
+
+    import distributed_prompt as dp
+
+    dp.pack("corpus.txt", "corpus.dprompt")
+    prompt = dp.open("corpus.dprompt")
+    prompt[1_000_000:1_000_100], prompt.find("needle"), len(prompt)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from distributed_prompt.backends.file_backend import FileBackend
+from distributed_prompt.errors import DPromptError
+from distributed_prompt.prompt import DistributedPrompt, open  # noqa: A004  # dp.open, as gzip.open
+
+if TYPE_CHECKING:
+    from distributed_prompt.packing import PackInfo, ingest_file, ingest_string, pack
+    from distributed_prompt.unpacking import unpack
+    from distributed_prompt.verification import verify
+
+    __version__: str
+
+__all__ = [
+    "DPromptError",
+    "DistributedPrompt",
+    "FileBackend",
+    "PackInfo",
+    "ingest_file",
+    "ingest_string",
+    "open",
+    "pack",
+    "unpack",
+    "verify",
+]
+
+_HOMES = {
+    "PackInfo": "packing",
+    "ingest_file": "packing",
+    "ingest_string": "packing",
+    "pack": "packing",
+    "unpack": "unpacking",
+    "verify": "verification",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what writes packs when it is first used: most programs only read."""
+    if name in _HOMES:
+        return getattr(import_module(f"distributed_prompt.{_HOMES[name]}"), name)
+    if name == "__version__":
+        return import_module("importlib.metadata").version("distributed-prompt")
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

@@ -1,0 +1,80 @@
+"""Packs on this disk."""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from distributed_prompt.backends.base import Backend
+from distributed_prompt.errors import AddressError, NotAPackError, PackNotFoundError, PackReadError
+from distributed_prompt.store.pack import Pack
+from distributed_prompt.store.sqlite_store import SqliteStore, is_sqlite
+
+PACK_NAME = "prompt.dprompt"
+_MAGIC_BYTES = 100
+
+
+class FileBackend(Backend):
+    """A pack file, or a folder that holds one named ``prompt.dprompt``.
+
+    The path is made absolute at once, so a later ``os.chdir`` does no harm. The engine is recognised by
+    the file's first bytes, never by its name.
+
+    Attributes:
+        address: the absolute path.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open the pack.
+
+        Raises:
+            PackNotFoundError: nothing is there.
+            AddressError: a folder without a pack.
+            NotAPackError: a file that is no pack.
+            UnsupportedPackError: a newer format.
+            CorruptPackError: a damaged pack.
+        """
+        self.address = str(find_pack(path))
+        self.pack = Pack(_open_store(self.address))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        """The absolute path."""
+        return type(self), (self.address,)
+
+
+def find_pack(path: str | os.PathLike[str]) -> Path:
+    """The absolute path of the pack at ``path``, which may be the folder that holds it."""
+    place = Path(os.path.abspath(os.fspath(path)))  # noqa: PTH100  # Path.absolute keeps '..'
+    if place.is_dir():
+        inside = place / PACK_NAME
+        if inside.is_file():
+            return inside
+        if is_shard_folder(place):
+            message = (
+                f"{path}: a folder of NNNN.txt shards, not a pack; make one with: "
+                f"dprompt pack {path} -o {place.name or 'corpus'}.dprompt"
+            )
+            raise AddressError(message)
+        message = f"{path}: a folder without {PACK_NAME}; name a pack, or make one with: dprompt pack FILE -o OUT"
+        raise AddressError(message)
+    if not place.exists():
+        message = f"{path}: no such file"
+        raise PackNotFoundError(message)
+    return place
+
+
+def is_shard_folder(folder: Path) -> bool:
+    """Whether a folder holds text as the first version of this project wrote it."""
+    return (folder / "meta.json").is_file() and (folder / "0000.txt").is_file()
+
+
+def _open_store(path: str) -> SqliteStore:
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(_MAGIC_BYTES)
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise PackReadError(message) from error
+    if is_sqlite(head):
+        return SqliteStore(path)
+    message = f"{path}: not a pack; dprompt pack makes one from text"
+    raise NotAPackError(message)

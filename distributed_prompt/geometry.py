@@ -1,0 +1,64 @@
+"""Which characters of which shards a range covers: pure arithmetic, no I/O.
+
+Offsets and lengths are characters. Ranges are half-open: ``[start, stop)``.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, SupportsIndex
+
+from distributed_prompt.errors import ArgumentError
+
+DEFAULT_SHARD_SIZE = 131_072
+MAX_SHARD_SIZE = 2**24
+SEGMENT_SHARDS = 4_096
+
+
+class Span(NamedTuple):
+    """The part ``[start, stop)`` of one shard, in characters from the shard's own start."""
+
+    shard: int
+    start: int
+    stop: int
+
+
+def check_shard_size(shard_size: int) -> int:
+    """Return ``shard_size`` if it is one.
+
+    Raises:
+        ArgumentError: it is not between 1 and ``MAX_SHARD_SIZE`` characters.
+    """
+    if not 1 <= shard_size <= MAX_SHARD_SIZE:
+        message = f"shard size {shard_size}: must be from 1 to {MAX_SHARD_SIZE:,} characters"
+        raise ArgumentError(message)
+    return shard_size
+
+
+def shard_count(length: int, shard_size: int) -> int:
+    """Shards that a text of ``length`` characters fills; the empty text fills none."""
+    return -(-length // shard_size)
+
+
+def shard_characters(shard: int, length: int, shard_size: int) -> int:
+    """Characters in one shard: ``shard_size``, fewer in the last one."""
+    return min(shard_size, length - shard * shard_size)
+
+
+def spans(start: int, stop: int, shard_size: int) -> Iterator[Span]:
+    """Cut ``[start, stop)`` at the shard borders, in order."""
+    while start < stop:
+        shard, offset = divmod(start, shard_size)
+        end = min(stop, (shard + 1) * shard_size)
+        yield Span(shard, offset, end - shard * shard_size)
+        start = end
+
+
+def resolve(index: SupportsIndex | None, default: int, length: int) -> int:
+    """An optional, possibly negative argument as an offset: what ``str.find`` makes of its start and end.
+
+    A negative index counts from the end and stops at 0. A large one is *not* cut to ``length``:
+    ``"abc".find("", 4)`` is -1.
+    """
+    if index is None:
+        return default
+    offset = index.__index__()
+    return max(0, offset + length) if offset < 0 else offset

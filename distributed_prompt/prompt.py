@@ -1,0 +1,528 @@
+"""The surface: a text of any length that code uses as if it were a ``str``."""
+
+import operator
+import os
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain
+from typing import Self, SupportsIndex, overload
+
+from distributed_prompt.backends.base import Backend
+from distributed_prompt.backends.file_backend import FileBackend
+from distributed_prompt.backends.memory_backend import MemoryBackend
+from distributed_prompt.errors import AddressError, ArgumentError, MaterialiseError, PackChangedError
+from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size, resolve, shard_count, spans
+from distributed_prompt.lines import Lines
+from distributed_prompt.sequences import Chunks
+from distributed_prompt.shards import DEFAULT_CACHE_BYTES, Shards, Stats
+from distributed_prompt.text import search
+from distributed_prompt.text.pieces import Piece, decode, encode
+
+VIEW_THRESHOLD = 2**23
+MATERIALISE_LIMIT = 2**24
+_NEAR_SHARDS = 8
+
+Index = SupportsIndex | None
+
+
+class DistributedPrompt:
+    """An immutable text that lies in shards and is decoded where it is touched.
+
+    Indexing, slicing, searching and comparing answer as ``str`` does, in characters. A slice longer than
+    ``view_threshold`` characters is a *view*: a prompt again, which shares the shards. It is not a ``str``:
+    C code that insists on one raises TypeError instead of reading an empty buffer.
+
+    Thread safety: any number of threads may use a prompt and its views; a forked child may too.
+
+    Example:
+        >>> prompt = DistributedPrompt.from_text("to be or not to be", shard_size=4)
+        >>> len(prompt), prompt[3:8], prompt.find("be", 4), prompt.count("to")
+        (18, 'be or', 16, 2)
+
+    Attributes:
+        view_threshold: slices above this many characters are views; settable.
+    """
+
+    __slots__ = ("__weakref__", "_backend", "_is_view", "_length", "_shard_size", "_shards", "_start", "view_threshold")
+
+    def __init__(self, backend: Backend, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        """Use the pack that a backend has opened.
+
+        Args:
+            backend: for example ``FileBackend("corpus.dprompt")``.
+            cache_bytes: memory that decoded shards may take; at least one is always kept.
+
+        Cost: no shard; nothing is read that the backend has not read.
+        """
+        if not isinstance(backend, Backend):
+            message = (  # type: ignore[unreachable]  # for untyped callers
+                f"a prompt is made of a Backend, not {type(backend).__name__}; dp.open(path) opens a file"
+            )
+            raise TypeError(message)
+        self._backend = backend
+        self._shards = Shards(backend.pack, cache_bytes)
+        self._shard_size = backend.pack.metadata.shard_size
+        self._start = 0
+        self._is_view = False
+        self._length = backend.pack.metadata.length
+        self.view_threshold = VIEW_THRESHOLD
+
+    @classmethod
+    def from_text(cls, text: str, *, shard_size: int = DEFAULT_SHARD_SIZE) -> Self:
+        """A prompt of a string, without a file.
+
+        Args:
+            text: any string, lone surrogates included.
+            shard_size: characters a shard, 1 to 2**24.
+
+        Cost: every shard encoded once; holds the text compressed.
+        """
+        if not isinstance(text, str):
+            message = f"from_text() argument must be str, not {type(text).__name__}"  # type: ignore[unreachable]
+            raise TypeError(message)
+        return cls(MemoryBackend(text, check_shard_size(shard_size)))
+
+    def close(self) -> None:
+        """Let go of the pack. Using the prompt or a view of it raises ClosedError from now on.
+
+        Closing a view does nothing: the prompt it belongs to is what holds the pack.
+        """
+        if not self._is_view:
+            self._shards.close()
+
+    def __enter__(self) -> Self:
+        """Return the prompt itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the prompt."""
+        self.close()
+
+    @property
+    def stats(self) -> Stats:
+        """What reading has cost since the prompt was opened, views included.
+
+        Cost: no shard.
+        """
+        return self._shards.stats
+
+    def __len__(self) -> int:
+        """Return len(self).
+
+        Cost: no shard.
+        """
+        return self._length
+
+    def __bool__(self) -> bool:
+        """Whether there is any character.
+
+        Cost: no shard.
+        """
+        return self._length > 0
+
+    def __repr__(self) -> str:
+        """One short line.
+
+        Cost: no shard.
+        """
+        first = self._start // self._shard_size
+        shards = shard_count(self._start + self._length, self._shard_size) - first if self._length else 0
+        return f"DistributedPrompt(length={self._length:,}, shards={shards:,}, shard_size={self._shard_size:,})"
+
+    @overload
+    def __getitem__(self, key: SupportsIndex, /) -> str: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> "str | DistributedPrompt": ...
+    def __getitem__(self, key: SupportsIndex | slice, /) -> "str | DistributedPrompt":
+        """Return self[key].
+
+        A slice is a ``str`` up to ``view_threshold`` characters and a view above it. One with a step has no
+        lazy form.
+
+        Raises:
+            IndexError: as ``str``.
+            MaterialiseError: a slice with a step is longer than 2**24 characters.
+
+        Cost: the shards that the range covers; with a step, those that hold its characters, one at a time.
+        """
+        if isinstance(key, slice):
+            start, stop, step = key.indices(self._length)
+            if step != 1:
+                return self._stepped(range(start, stop, step))
+            if stop - start > self.view_threshold:
+                return self._view(start, stop)
+            return self._text(start, stop)
+        try:
+            index = key.__index__()
+        except AttributeError:
+            message = f"string indices must be integers, not '{type(key).__name__}'"
+            raise TypeError(message) from None
+        if index < 0:
+            index += self._length
+        if not 0 <= index < self._length:
+            message = "string index out of range"
+            raise IndexError(message)
+        return self._text(index, index + 1)
+
+    def view(self, start: Index = None, stop: Index = None, /) -> "DistributedPrompt":
+        """The range ``[start, stop)`` as a prompt that shares the shards, whatever its length.
+
+        Cost: no shard.
+        """
+        first, last, _ = slice(start, stop).indices(self._length)
+        return self._view(first, max(first, last))
+
+    def __iter__(self) -> Iterator[str]:
+        """Implement iter(self): the characters.
+
+        Cost: every shard once, a few MB a core.
+        """
+        for piece in self._pieces():
+            yield from decode(piece.data)
+
+    def __str__(self) -> str:
+        """The whole text as one ordinary string.
+
+        Raises:
+            MaterialiseError: it is longer than 2**24 characters.
+
+        Cost: every shard once; the result.
+        """
+        self._check_materialise(self._length)
+        return self._text(0, self._length)
+
+    def __eq__(self, other: object, /) -> bool:
+        """Return self==value, for a ``str`` or a prompt.
+
+        Cost: nothing if the lengths differ or both are the same range of equal packs; else shards up to the
+        first difference, once.
+        """
+        if not isinstance(other, str | DistributedPrompt):
+            return NotImplemented
+        if len(self) != len(other):
+            return False
+        if isinstance(other, str):
+            return all(decode(p.data) == other[p.start : p.start + p.characters] for p in self._pieces())
+        if self._start == other._start and self._root_digest == other._root_digest:
+            return True
+        return all(decode(p.data) == str(other.view(p.start, p.start + p.characters)) for p in self._pieces())
+
+    def __hash__(self) -> int:
+        """Return hash(self): that of the equal ``str``.
+
+        Raises:
+            MaterialiseError: the text is longer than 2**24 characters.
+
+        Cost: every shard once; the whole text for a moment.
+        """
+        return hash(str(self))
+
+    def __contains__(self, key: str, /) -> bool:
+        """Return bool(key in self).
+
+        Cost: as :meth:`find`.
+        """
+        if not isinstance(key, str):
+            operator.contains("", key)  # type: ignore[unreachable]  # raises str's own error
+        return self.find(key) >= 0
+
+    def find(self, sub: str, start: Index = None, end: Index = None, /) -> int:
+        """Return the lowest index in S where substring sub is found, such that sub is contained within S[start:end].
+
+        Returns -1 on failure.
+
+        Cost: shards from ``start`` to the match, once, at most a few MB a core ahead of it.
+        """
+        return self._find(sub, *self._search_range("find", sub, start, end))
+
+    def index(self, sub: str, start: Index = None, end: Index = None, /) -> int:
+        """As :meth:`find`, but raises ValueError when the substring is not found.
+
+        Cost: as :meth:`find`.
+        """
+        return _found(self._find(sub, *self._search_range("index", sub, start, end)))
+
+    def rfind(self, sub: str, start: Index = None, end: Index = None, /) -> int:
+        """Return the highest index in S where substring sub is found, such that sub is contained within S[start:end].
+
+        Returns -1 on failure.
+
+        Cost: shards from ``end`` back to the match, once, at most a few MB a core ahead of it.
+        """
+        return self._rfind(sub, *self._search_range("rfind", sub, start, end))
+
+    def rindex(self, sub: str, start: Index = None, end: Index = None, /) -> int:
+        """As :meth:`rfind`, but raises ValueError when the substring is not found.
+
+        Cost: as :meth:`rfind`.
+        """
+        return _found(self._rfind(sub, *self._search_range("rindex", sub, start, end)))
+
+    def count(self, sub: str, start: Index = None, end: Index = None, /) -> int:
+        """Return the number of non-overlapping occurrences of substring sub in string S[start:end].
+
+        Cost: the shards of the range, once, a few MB a core.
+        """
+        first, last = self._search_range("count", sub, start, end)
+        if not sub:
+            return max(0, last - first + 1)
+        if last - first < len(sub):
+            return 0
+        return search.count(self._pieces(first, last), sub)
+
+    def find_all(
+        self, sub: str, start: Index = None, end: Index = None, /, *, ignore_case: bool = False
+    ) -> Iterator[int]:
+        """The offsets of the non-overlapping occurrences that :meth:`count` counts, as they are found.
+
+        Args:
+            sub: not empty.
+            start: as in :meth:`find`.
+            end: as in :meth:`find`.
+            ignore_case: compare as ``re.IGNORECASE`` does.
+
+        Cost: shards up to the last offset taken, once, a few MB a core.
+        """
+        first, last = self._search_range("find", sub, start, end)
+        if not sub:
+            message = "find_all(): empty substring"
+            raise ArgumentError(message)
+        find = search.occurrences_ignoring_case if ignore_case else search.occurrences
+        return find(self._pieces(first, last), sub)
+
+    def chunks(self, size: int, overlap: int = 0) -> "Chunks[str | DistributedPrompt]":
+        """The text in consecutive chunks, as a lazy sequence: what a loop of slices would give.
+
+        Args:
+            size: characters a chunk; the last may be shorter.
+            overlap: how many characters each chunk repeats from the end of the one before.
+
+        Cost: no shard; each chunk as the slice it is.
+        """
+        return Chunks(self._length, size, overlap, self._cut)
+
+    @property
+    def lines(self) -> "Lines[DistributedPrompt]":
+        r"""The lines as a lazy sequence: what lies between ``\n``, without an empty last one.
+
+        ``\r`` is kept. A line longer than ``view_threshold`` is a view.
+
+        Cost: no shard; ``len`` at most two, an item those it lies in and two more; iteration each once.
+        """
+        return Lines(self._shards, self._start, self._start + self._length, self._cut, self.view_threshold)
+
+    def line_at(self, offset: SupportsIndex, /) -> int:
+        """The number (from 0) of the line that the character at ``offset`` belongs to; its end belongs to it.
+
+        Args:
+            offset: as an index; ``len(self)`` is allowed.
+
+        Raises:
+            IndexError: there is no such character.
+
+        Cost: one shard, and one more in a view.
+        """
+        index = offset.__index__()
+        if index < 0:
+            index += self._length
+        if not 0 <= index <= self._length:
+            message = "string index out of range"
+            raise IndexError(message)
+        before = self._shards.newlines_before(self._start) if self._start else 0
+        return self._shards.newlines_before(self._start + index) - before
+
+    def line_start(self, line: SupportsIndex, /) -> int:
+        """The offset at which a line (from 0) begins; the length for the one after the last, and any beyond.
+
+        Cost: as one item of :attr:`lines`.
+        """
+        return self.lines.start(line.__index__())
+
+    def __copy__(self) -> Self:
+        """The same: it cannot change."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """The same: it cannot change."""
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """What opens the same pack elsewhere: its address and root digest, never the text."""
+        settings = (self._start, self._length, self.view_threshold, self._shards.cache_bytes)
+        return _reopen, (self._backend, self._root_digest, *settings)
+
+    @property
+    def _root_digest(self) -> str:
+        return self._shards.pack.metadata.root_digest
+
+    def _view(self, start: int, stop: int) -> "DistributedPrompt":
+        """A view in local offsets that are in range. Flat: a view of a view is one of the prompt."""
+        view = object.__new__(DistributedPrompt)
+        view._backend = self._backend
+        view._shards = self._shards
+        view._shard_size = self._shard_size
+        view._start = self._start + start
+        view._length = stop - start
+        view.view_threshold = self.view_threshold
+        view._is_view = True
+        return view
+
+    def _text(self, start: int, stop: int) -> str:
+        """The characters of a local range that is in range, as an ordinary string."""
+        if start >= stop:
+            return ""
+        shard, first = divmod(self._start + start, self._shard_size)
+        last = first + stop - start
+        if last <= self._shard_size:
+            return self._shards.text(shard)[first:last]
+        if last <= _NEAR_SHARDS * self._shard_size:
+            cover = spans(self._start + start, self._start + stop, self._shard_size)
+            return "".join([self._shards.text(span.shard)[span.start : span.stop] for span in cover])
+        return "".join([decode(piece.data) for piece in self._pieces(start, stop)])
+
+    def _stepped(self, offsets: range) -> str:
+        """The characters at some offsets, a shard at a time."""
+        self._check_materialise(len(offsets))
+        parts = []
+        while offsets:
+            shard = (self._start + offsets[0]) // self._shard_size
+            low = shard * self._shard_size - self._start
+            high = low + self._shard_size
+            if offsets.step > 0:
+                here = len(range(offsets[0], min(high, offsets[-1] + 1), offsets.step))
+            else:
+                here = len(range(offsets[0], max(low - 1, offsets[-1] - 1), offsets.step))
+            text = self._shards.text(shard)
+            parts.append("".join([text[offset - low] for offset in offsets[:here]]))
+            offsets = offsets[here:]
+        return "".join(parts)
+
+    def _cut(self, start: int, stop: int) -> "str | DistributedPrompt":
+        return self._text(start, stop) if stop - start <= self.view_threshold else self._view(start, stop)
+
+    def _pieces(self, start: int = 0, stop: int | None = None, *, reverse: bool = False) -> Iterator[Piece]:
+        """The UTF-8 of a local range, piece by piece, in local offsets."""
+        base = self._start
+        end = base + (self._length if stop is None else stop)
+        for piece in self._shards.pieces(base + start, end, reverse=reverse):
+            yield piece._replace(start=piece.start - base) if base else piece
+
+    def _search_range(self, method: str, sub: str, start: Index, end: Index) -> tuple[int, int]:
+        """The local range that a search looks at; raises what ``str`` raises. May be empty or turned round."""
+        if not isinstance(sub, str):
+            getattr("", method)(sub, start, end)  # type: ignore[unreachable]  # raises str's own error
+        first = resolve(start, 0, self._length)
+        return first, min(resolve(end, self._length, self._length), self._length)
+
+    def _find(self, sub: str, start: int, stop: int) -> int:
+        if stop - start < len(sub):
+            return -1
+        if not sub:
+            return start
+        shard = (self._start + start) // self._shard_size
+        base = shard * self._shard_size - self._start
+        text = self._shards.text(shard)
+        position = text.find(sub, max(0, start - base), stop - base)
+        border = base + len(text)
+        if position >= 0 or border >= stop:
+            return base + position if position >= 0 else -1
+        rest = max(start, border - len(sub) + 1)
+        near = Piece(rest, border - rest, encode(text[rest - base :]))
+        last: deque[Piece] = deque(maxlen=1)
+        found = search.find(chain([near], _remember(self._pieces(border, stop), last)), sub)
+        if found >= 0:
+            self._keep(last)
+        return found
+
+    def _rfind(self, sub: str, start: int, stop: int) -> int:
+        if stop - start < len(sub):
+            return -1
+        if not sub:
+            return stop
+        shard = (self._start + stop - 1) // self._shard_size
+        base = shard * self._shard_size - self._start
+        text = self._shards.text(shard)
+        position = text.rfind(sub, max(0, start - base), stop - base)
+        if position >= 0 or base <= start:
+            return base + position if position >= 0 else -1
+        rest = min(stop, base + len(sub) - 1)
+        near = Piece(base, rest - base, encode(text[: rest - base]))
+        last: deque[Piece] = deque(maxlen=1)
+        found = search.rfind(chain([near], _remember(self._pieces(start, base, reverse=True), last)), sub)
+        if found >= 0:
+            self._keep(last)
+        return found
+
+    def _keep(self, last: "deque[Piece]") -> None:
+        """Keep the shard that a search ended in: the next one often begins there."""
+        for piece in last:
+            shard, offset = divmod(self._start + piece.start, self._shard_size)
+            if offset == 0 and piece.characters == self._shards.pack.characters(shard):
+                self._shards.keep(shard, decode(piece.data))
+
+    def _check_materialise(self, length: int) -> None:
+        if length > MATERIALISE_LIMIT:
+            message = (
+                f"{length:,} characters: one ordinary string may have {MATERIALISE_LIMIT:,}; "
+                "take slices, iterate over chunks(), or use a view"
+            )
+            raise MaterialiseError(message)
+
+
+def open(address: str | os.PathLike[str], *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> DistributedPrompt:  # noqa: A001
+    """Open a pack as a prompt.
+
+    Args:
+        address: a pack, or a folder that holds one named ``prompt.dprompt``.
+        cache_bytes: memory that decoded shards may take.
+
+    Raises:
+        PackNotFoundError: nothing is there.
+        AddressError: a folder without a pack, or an address that is no path.
+        NotAPackError: a file that is no pack.
+        UnsupportedPackError: a newer format.
+        CorruptPackError: a damaged pack.
+
+    Cost: the metadata table, whatever the length.
+    """
+    shown = os.fspath(address)
+    if "://" in shown:
+        message = f"{shown}: only paths can be opened by this version"
+        raise AddressError(message)
+    return DistributedPrompt(FileBackend(shown), cache_bytes=cache_bytes)
+
+
+def _reopen(
+    backend: Backend,
+    root_digest: str,
+    start: int,
+    length: int,
+    view_threshold: int,
+    cache_bytes: int,
+) -> DistributedPrompt:
+    """Unpickle a prompt or a view."""
+    found = backend.pack.metadata.root_digest
+    if found != root_digest:
+        backend.close()
+        message = (
+            f"{backend.pack.name}: root digest {found[:16]}…, expected {root_digest[:16]}…: another pack lies there now"
+        )
+        raise PackChangedError(message)
+    prompt = DistributedPrompt(backend, cache_bytes=cache_bytes)
+    prompt.view_threshold = view_threshold
+    if (start, length) == (0, len(prompt)):
+        return prompt
+    return prompt.view(start, start + length)
+
+
+def _found(offset: int) -> int:
+    if offset < 0:
+        message = "substring not found"
+        raise ValueError(message)
+    return offset
+
+
+def _remember(pieces: Iterator[Piece], last: "deque[Piece]") -> Iterator[Piece]:
+    for piece in pieces:
+        last.append(piece)
+        yield piece

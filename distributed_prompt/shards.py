@@ -1,0 +1,175 @@
+"""Decoded shards on demand: a cache with a byte budget for slices, decode-ahead for passes, and counters."""
+
+import os
+import sys
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from threading import Lock
+
+from distributed_prompt.store.pack import Pack
+from distributed_prompt.text.lines import newline_position
+from distributed_prompt.text.pieces import Piece, decode
+from distributed_prompt.workers import map_ahead
+
+DEFAULT_CACHE_BYTES = 32 * 2**20
+_RUN_BYTES = 2**22
+_NEAR_RUNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What reading has cost so far.
+
+    Attributes:
+        hits: shards asked for and found decoded in the cache.
+        misses: shards asked for and not found there.
+        decoded_shards: shards read, checked and decompressed, passes included.
+        decoded_bytes: UTF-8 bytes of these.
+        cached_bytes: memory that the cached shards take now.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    decoded_shards: int = 0
+    decoded_bytes: int = 0
+    cached_bytes: int = 0
+
+
+class Shards:
+    """The text of one pack by shard. Safe to use from any thread.
+
+    Single shards are kept, least recently used ones dropped first, so that together they stay within
+    the budget; one that exceeds it alone is kept alone. A pass over many shards leaves the cache be.
+    """
+
+    def __init__(self, pack: Pack, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        """Take an open pack; nothing is decoded yet."""
+        self.pack = pack
+        self.shard_size = pack.metadata.shard_size
+        self.cache_bytes = cache_bytes
+        self._texts: OrderedDict[int, str] = OrderedDict()
+        self._lock = Lock()
+        _instances.add(self)
+        self._hits = self._misses = self._decoded_shards = self._decoded_bytes = self._cached_bytes = 0
+
+    @property
+    def stats(self) -> Stats:
+        """The counters as they are now."""
+        with self._lock:
+            return Stats(self._hits, self._misses, self._decoded_shards, self._decoded_bytes, self._cached_bytes)
+
+    def text(self, shard: int) -> str:
+        """The text of one shard, from the cache or decoded into it."""
+        with self._lock:
+            text = self._texts.get(shard)
+            if text is not None:
+                self._hits += 1
+                self._texts.move_to_end(shard)
+                return text
+            self._misses += 1
+        data = self.pack.utf8(shard)
+        text = self._decode(shard, data)
+        self._count(1, len(data))
+        self.keep(shard, text)
+        return text
+
+    def keep(self, shard: int, text: str) -> None:
+        """Put a decoded shard into the cache."""
+        with self._lock:
+            if shard in self._texts:
+                return
+            self._texts[shard] = text
+            self._cached_bytes += sys.getsizeof(text)
+            while self._cached_bytes > self.cache_bytes and len(self._texts) > 1:
+                self._cached_bytes -= sys.getsizeof(self._texts.popitem(last=False)[1])
+
+    def newlines_before(self, offset: int) -> int:
+        """Newlines among the characters before an offset. Decodes the shard that it lies in, if it lies inside one."""
+        shard, inside = divmod(offset, self.shard_size)
+        before = self.pack.directory.newlines_before(shard)
+        return before + self.text(shard).count("\n", 0, inside) if inside else before
+
+    def newline_offset(self, ordinal: int) -> int:
+        """The offset of newline number ``ordinal`` (from 0), which must exist. Decodes its shard."""
+        shard, inside = self.pack.directory.find_newline(ordinal)
+        return shard * self.shard_size + newline_position(self.text(shard), inside)
+
+    def pieces(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[Piece]:
+        """The UTF-8 of a range, a shard at a time, decoded ahead on the worker threads.
+
+        The first four shards are decoded as they are asked for, in runs of 1, 1 and 2, since most
+        searches end there; then the workers run ahead, in runs that double up to 4 MiB.
+
+        Args:
+            start: offset of the first character.
+            stop: offset after the last character.
+            reverse: from the last shard to the first.
+        """
+        if start >= stop:
+            return
+        first, last = start // self.shard_size, (stop - 1) // self.shard_size
+        for run in self._runs(first, last, reverse=reverse):
+            for shard, data in run:
+                piece = Piece(shard * self.shard_size, self.pack.characters(shard), data)
+                yield piece if first < shard < last else piece.cut(start, stop)
+
+    def _runs(self, first: int, last: int, *, reverse: bool) -> Iterator[list[tuple[int, bytes]]]:
+        metadata = self.pack.metadata
+        largest = max(1, _RUN_BYTES // max(1, metadata.utf8_bytes // metadata.shards))
+        runs = _cut_runs(range(last, first - 1, -1) if reverse else range(first, last + 1), largest)
+        yield from map(self._read, islice(runs, _NEAR_RUNS))
+        yield from map_ahead(self._read, runs)
+
+    def _read(self, run: range) -> list[tuple[int, bytes]]:
+        low, high = min(run[0], run[-1]), max(run[0], run[-1])
+        data = self.pack.utf8_range(low, high)
+        self._count(len(data), sum(map(len, data)))
+        return [(shard, data[shard - low]) for shard in run]
+
+    def close(self) -> None:
+        """Drop the cache and let go of the pack."""
+        self.pack.close()
+        with self._lock:
+            self._texts.clear()
+            self._cached_bytes = 0
+
+    def renew_lock(self) -> None:
+        """In a forked child: another thread may have held the lock at the moment of the fork."""
+        self._lock = Lock()
+
+    def _decode(self, shard: int, data: bytes) -> str:
+        try:
+            text = decode(data)
+        except UnicodeDecodeError as error:
+            raise self.pack.corrupt(shard, str(error)) from error
+        if len(text) != self.pack.characters(shard):
+            raise self.pack.corrupt(shard, f"{len(text)} characters, expected {self.pack.characters(shard)}")
+        return text
+
+    def _count(self, shards: int, data_bytes: int) -> None:
+        with self._lock:
+            self._decoded_shards += shards
+            self._decoded_bytes += data_bytes
+
+
+_instances: "weakref.WeakSet[Shards]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for shards in _instances:
+        shards.renew_lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _cut_runs(shards: range, largest: int) -> Iterator[range]:
+    """Consecutive runs of 1, 1, 2, 4, 8 … shards, ``largest`` at most."""
+    at, size = 0, 1
+    while at < len(shards):
+        yield shards[at : at + size]
+        at += size
+        size = min(largest, max(1, at))

@@ -1,0 +1,97 @@
+"""Shard text to blob and back, and the checksums of both directions. The only importer of zstandard and xxhash.
+
+A blob is one zstd frame, with its content size, of the shard's UTF-8 (lone surrogates as three bytes).
+
+Two sums are kept of each blob, both over (shard index, characters, blob), so that swapped, missing or
+shortened rows are found as surely as flipped bits:
+
+- the *checksum*: XXH3-64 of the blob, seeded with ``shard index * 2**25 + characters``; taken at every read;
+- the *digest*: BLAKE2b-256 of ``<QI`` shard index and characters, then the blob; taken by ``verify``, and
+  what the root digest is made of.
+"""
+
+import hashlib
+import struct
+import threading
+
+import xxhash
+import zstandard
+
+from distributed_prompt.errors import CorruptPackError
+
+DEFAULT_LEVEL = 3
+LEVELS = range(1, 23)
+DIGEST_BYTES = 32
+_SHARD_HEAD = struct.Struct("<QI")
+_CHARACTER_BITS = 25
+
+
+class _Contexts(threading.local):
+    """Zstandard contexts: costly to make, and never to be shared between threads."""
+
+    def __init__(self) -> None:
+        self.compressors: dict[int, zstandard.ZstdCompressor] = {}
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_contexts = _Contexts()
+
+
+def compress(data: bytes, level: int) -> bytes:
+    """One zstd frame of ``data``. Releases the GIL."""
+    compressor = _contexts.compressors.get(level)
+    if compressor is None:
+        compressor = _contexts.compressors[level] = zstandard.ZstdCompressor(level=level)
+    return compressor.compress(data)
+
+
+def decompress(blob: bytes, max_bytes: int) -> bytes:
+    """The content of one zstd frame. Releases the GIL.
+
+    Args:
+        blob: exactly one frame.
+        max_bytes: content size above which nothing is allocated.
+
+    Raises:
+        CorruptPackError: it is no frame, or a larger one; the message lacks the place, callers add it.
+    """
+    try:
+        size = zstandard.frame_content_size(blob)
+        if not 0 <= size <= max_bytes:
+            message = f"its frame claims {size} bytes, at most {max_bytes} are possible"
+            raise CorruptPackError(message)
+        return _contexts.decompressor.decompress(blob, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        message = f"it is no zstd frame ({error})"
+        raise CorruptPackError(message) from error
+
+
+def checksum(shard: int, characters: int, blob: bytes) -> int:
+    """The fast sum of a blob: 64 bits."""
+    return xxhash.xxh3_64_intdigest(blob, shard << _CHARACTER_BITS | characters)
+
+
+def digest(shard: int, characters: int, blob: bytes) -> bytes:
+    """The strong sum of a blob: ``DIGEST_BYTES`` bytes."""
+    state = hashlib.blake2b(_SHARD_HEAD.pack(shard, characters), digest_size=DIGEST_BYTES)
+    state.update(blob)
+    return state.digest()
+
+
+def seal(key: int, row: bytes) -> bytes:
+    """A row of the directory or of the documents with its checksum behind it, bound to its key."""
+    return row + xxhash.xxh3_64_digest(row, key)
+
+
+def unseal(key: int, sealed: bytes) -> bytes:
+    """The row that was sealed under ``key``.
+
+    Raises:
+        CorruptPackError: its checksum does not fit; the message lacks the place, callers add it.
+    """
+    row, found = sealed[:-8], sealed[-8:]
+    expected = xxhash.xxh3_64_digest(row, key)
+    if found != expected:
+        message = f"checksum {found.hex()}, expected {expected.hex()}"
+        raise CorruptPackError(message)
+    return row

@@ -1,0 +1,86 @@
+"""The documents table: which range of the prompt came from which input, and how its bytes come back.
+
+Row ``b`` holds the documents ``256 * b`` to ``256 * b + 255`` in order of their offsets: a zstd frame of a
+JSON object with one list a field, sealed like the rows of the directory. Names are POSIX paths; bytes of
+a name that are not UTF-8 stand as lone surrogates (``os.fsdecode``).
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, fields
+
+from distributed_prompt.errors import CorruptPackError
+from distributed_prompt.store import codec
+from distributed_prompt.store.base import Store, StoreWriter, Table
+
+BLOCK_DOCUMENTS = 256
+_LEVEL = 9
+_MAX_BLOCK_BYTES = 2**26
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One input file as a named range of the prompt.
+
+    Attributes:
+        name: POSIX path.
+        start: offset of its first character.
+        stop: offset after its last character.
+        encoding: the codec its bytes were decoded with.
+        errors: the error mode they were decoded with.
+        source_bytes: how many bytes it had.
+        sha256: hexadecimal, of those bytes.
+        exact: whether encoding its text again gives those bytes; proved when it was packed.
+    """
+
+    name: str
+    start: int
+    stop: int
+    encoding: str
+    errors: str
+    source_bytes: int
+    sha256: str
+    exact: bool
+
+
+def write_documents(store: StoreWriter, documents: list[Document]) -> None:
+    """Write the whole table."""
+    for block, start in enumerate(range(0, len(documents), BLOCK_DOCUMENTS)):
+        rows = [astuple(document) for document in documents[start : start + BLOCK_DOCUMENTS]]
+        columns = dict(zip(_FIELDS, map(list, zip(*rows, strict=True)), strict=True))
+        data = json.dumps(columns, separators=(",", ":")).encode("ascii")
+        store.put(Table.DOCUMENTS, block, codec.seal(block, codec.compress(data, _LEVEL)))
+
+
+def read_documents(store: Store, count: int) -> Iterator[Document]:
+    """All documents in order, a block at a time.
+
+    Args:
+        store: the open pack.
+        count: how many its metadata promises.
+
+    Raises:
+        CorruptPackError: a block is missing, damaged, or not what the metadata says.
+    """
+    for block, start in enumerate(range(0, count, BLOCK_DOCUMENTS)):
+        expected = min(BLOCK_DOCUMENTS, count - start)
+        try:
+            documents = _parse(block, store.get(Table.DOCUMENTS, block))
+            if len(documents) != expected:
+                message = f"{len(documents)} documents, expected {expected}"
+                raise CorruptPackError(message)  # noqa: TRY301  # one place adds where it was
+        except (CorruptPackError, ValueError, TypeError, KeyError) as error:
+            message = f"{store.name}: documents: block {block}: {error}"
+            raise CorruptPackError(message) from error
+        yield from documents
+
+
+_FIELDS = tuple(field.name for field in fields(Document))
+
+
+def _parse(block: int, sealed: bytes | None) -> list[Document]:
+    if sealed is None:
+        message = "missing"
+        raise CorruptPackError(message)
+    columns = json.loads(codec.decompress(codec.unseal(block, sealed), _MAX_BLOCK_BYTES))
+    return [Document(*row) for row in zip(*(columns[name] for name in _FIELDS), strict=True)]

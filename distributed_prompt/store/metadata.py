@@ -1,0 +1,130 @@
+r"""The metadata table: what a pack says about itself, and all that opening one reads.
+
+Format 1. The table holds text by name; numbers are decimal. Names a reader does not know are
+covered by the checksum and otherwise ignored; whatever must not be ignored is a *feature*.
+
+============== ==========================================================================
+format_version ``1``
+features       words in ascending order; a reader refuses a pack with one it does not know
+length         characters
+shard_size     characters a shard, 1 to 2**24
+shards         number of shards, ``ceil(length / shard_size)``
+utf8_bytes     bytes of the text as UTF-8
+newlines       number of U+000A
+lines          number of lines: newlines, and one more if text follows the last of them
+width          bytes a character takes in the widest shard: 0 ASCII, 1 to U+00FF, 2 to U+FFFF, 4
+codec          ``zstd``
+level          compression level
+documents      number of documents
+root_digest    hexadecimal, see :mod:`distributed_prompt.store.directory`
+checksum       hexadecimal BLAKE2b-128 of all other rows as ``name=value\n``, names ascending
+============== ==========================================================================
+
+In SQLite the table is ``metadata(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID``.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from distributed_prompt.errors import CorruptPackError, UnsupportedPackError
+from distributed_prompt.geometry import MAX_SHARD_SIZE, shard_count
+
+FORMAT_VERSION = 1
+DOCUMENTS_FEATURE = "documents"
+KNOWN_FEATURES = frozenset({DOCUMENTS_FEATURE})
+WIDTHS = (0, 1, 2, 4)
+_CODEC = "zstd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """The metadata table as values; the module's docstring explains each."""
+
+    features: tuple[str, ...]
+    length: int
+    shard_size: int
+    shards: int
+    utf8_bytes: int
+    newlines: int
+    lines: int
+    width: int
+    level: int
+    documents: int
+    root_digest: str
+
+
+_NUMBERS = tuple(field.name for field in fields(Metadata) if field.type is int)
+
+
+def create_metadata(metadata: Metadata) -> dict[str, str]:
+    """The rows of the metadata table."""
+    rows = {name: str(getattr(metadata, name)) for name in _NUMBERS} | {
+        "format_version": str(FORMAT_VERSION),
+        "features": " ".join(sorted(metadata.features)),
+        "codec": _CODEC,
+        "root_digest": metadata.root_digest,
+    }
+    return rows | {"checksum": _checksum(rows)}
+
+
+def parse_metadata(rows: Mapping[str, str], name: str) -> Metadata:
+    """The rows of a metadata table as values.
+
+    Args:
+        rows: the table.
+        name: what errors call the pack.
+
+    Raises:
+        UnsupportedPackError: a newer format or an unknown feature or codec.
+        CorruptPackError: anything else is not as written.
+    """
+    version = rows.get("format_version", "")
+    if version.isdecimal() and int(version) > FORMAT_VERSION:
+        raise newer_format(name, int(version))
+    expected = _checksum(rows)
+    if rows.get("checksum") != expected:
+        message = f"{name}: metadata: checksum {rows.get('checksum')}, expected {expected}"
+        raise CorruptPackError(message)
+    features = tuple(rows.get("features", "").split())
+    unknown = sorted(set(features) - KNOWN_FEATURES)
+    if unknown or rows.get("codec") != _CODEC:
+        what = f"feature {unknown[0]!r}" if unknown else f"codec {rows.get('codec')!r}"
+        message = f"{name}: this pack uses {what}, which this version does not know; a newer dprompt reads it"
+        raise UnsupportedPackError(message)
+    try:
+        numbers = {field: int(rows[field]) for field in _NUMBERS}
+        metadata = Metadata(features=features, root_digest=rows["root_digest"], **numbers)
+    except (KeyError, ValueError) as error:
+        message = f"{name}: metadata: {error!r}"
+        raise CorruptPackError(message) from error
+    _check(metadata, name)
+    return metadata
+
+
+def newer_format(name: str, version: int) -> UnsupportedPackError:
+    """The error for a pack of a later format than this one."""
+    return UnsupportedPackError(
+        f"{name}: format {version}, this version reads up to {FORMAT_VERSION}; a newer dprompt reads it",
+    )
+
+
+def _check(metadata: Metadata, name: str) -> None:
+    wrong = [field for field in _NUMBERS if getattr(metadata, field) < 0]
+    if not 1 <= metadata.shard_size <= MAX_SHARD_SIZE:
+        wrong.append("shard_size")
+    elif metadata.shards != shard_count(metadata.length, metadata.shard_size):
+        wrong.append("shards")
+    if metadata.width not in WIDTHS:
+        wrong.append("width")
+    if wrong:
+        message = f"{name}: metadata: {wrong[0]} {getattr(metadata, wrong[0])} cannot be"
+        raise CorruptPackError(message)
+
+
+def _checksum(rows: Mapping[str, str]) -> str:
+    state = hashlib.blake2b(digest_size=16)
+    for name in sorted(rows):
+        if name != "checksum":
+            state.update(f"{name}={rows[name]}\n".encode("utf-8", "surrogatepass"))
+    return state.hexdigest()

@@ -1,0 +1,142 @@
+"""A pack, written: encoded shards in order, then directory, documents and metadata."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from distributed_prompt.geometry import check_shard_size
+from distributed_prompt.store import codec
+from distributed_prompt.store.base import StoreWriter, Table
+from distributed_prompt.store.directory import DirectoryWriter, ShardRecord
+from distributed_prompt.store.documents import Document, write_documents
+from distributed_prompt.store.metadata import DOCUMENTS_FEATURE, Metadata, create_metadata
+from distributed_prompt.text.pieces import encode
+
+_LARGE_BYTES = 4096
+
+
+class EncodedShard(NamedTuple):
+    """A shard ready to be written."""
+
+    characters: int
+    blob: bytes
+    record: ShardRecord
+    ends_line: bool
+
+
+def encode_shard(shard: int, characters: int, data: bytes, level: int) -> EncodedShard:
+    """Compress and sum one shard: all the work that packing does on it, free of the GIL for the most part.
+
+    Args:
+        shard: its index.
+        characters: how many characters it has.
+        data: their UTF-8.
+        level: compression level.
+    """
+    blob = codec.compress(data, level)
+    return EncodedShard(characters, blob, describe_shard(shard, characters, data, blob), data.endswith(b"\n"))
+
+
+def describe_shard(shard: int, characters: int, data: bytes, blob: bytes) -> ShardRecord:
+    """What the directory keeps of a shard, from its UTF-8 and its blob."""
+    return ShardRecord(
+        digest=codec.digest(shard, characters, blob),
+        checksum=codec.checksum(shard, characters, blob),
+        utf8_bytes=len(data),
+        blob_bytes=len(blob),
+        newlines=count_newlines(data),
+        width=width(data),
+    )
+
+
+def count_newlines(data: bytes) -> int:
+    """Newlines in UTF-8."""
+    if len(data) < _LARGE_BYTES:
+        return data.count(b"\n")
+    import numpy as np  # noqa: PLC0415  # costs 100 ms, and only writers of large shards need it
+
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
+
+
+def width(data: bytes) -> int:
+    """Bytes that ``str`` takes for each character of this UTF-8: 0 for ASCII, 1, 2 or 4.
+
+    The largest byte of UTF-8 is the first of its widest character.
+    """
+    if data.isascii():
+        return 0
+    if len(data) < _LARGE_BYTES:
+        largest = max(data)
+    else:
+        import numpy as np  # noqa: PLC0415  # as above
+
+        largest = int(np.frombuffer(data, np.uint8).max())
+    if largest <= "\u00ff".encode()[0]:
+        return 1
+    return 2 if largest <= "\uffff".encode()[0] else 4
+
+
+class PackWriter:
+    """Writes one pack into an empty store. For one thread; shards come in order.
+
+    Attributes:
+        length: characters written so far.
+    """
+
+    def __init__(self, store: StoreWriter, shard_size: int, level: int) -> None:
+        """Begin.
+
+        Raises:
+            ArgumentError: the shard size is not between 1 and 2**24 characters.
+        """
+        self._store = store
+        self._shard_size = check_shard_size(shard_size)
+        self._level = level
+        self._directory = DirectoryWriter()
+        self.length = self._shards = self._utf8_bytes = self._newlines = self._width = 0
+        self._ends_line = True
+
+    def add(self, encoded: EncodedShard) -> None:
+        """Write the next shard."""
+        record = encoded.record
+        self._store.put(Table.SHARDS, self._shards, encoded.blob)
+        self._directory.add(record)
+        self._shards += 1
+        self.length += encoded.characters
+        self._utf8_bytes += record.utf8_bytes
+        self._newlines += record.newlines
+        self._width = max(self._width, record.width)
+        self._ends_line = encoded.ends_line
+
+    def finish(self, documents: Iterable[Document] = ()) -> Metadata:
+        """Write what comes behind the shards, and close the store.
+
+        Returns:
+            The pack's metadata.
+        """
+        listed = list(documents)
+        write_documents(self._store, listed)
+        metadata = Metadata(
+            features=(DOCUMENTS_FEATURE,) if listed else (),
+            length=self.length,
+            shard_size=self._shard_size,
+            shards=self._shards,
+            utf8_bytes=self._utf8_bytes,
+            newlines=self._newlines,
+            lines=self._newlines + (not self._ends_line),
+            width=self._width,
+            level=self._level,
+            documents=len(listed),
+            root_digest=self._directory.finish(self._store, self.length, self._shard_size),
+        )
+        self._store.put_metadata(create_metadata(metadata))
+        self._store.finish()
+        return metadata
+
+
+def write_text(store: StoreWriter, text: str, shard_size: int, level: int) -> Metadata:
+    """Write a text that is in memory already, with no documents."""
+    writer = PackWriter(store, shard_size, level)
+    for shard, start in enumerate(range(0, len(text), shard_size)):
+        part = text[start : start + shard_size]
+        writer.add(encode_shard(shard, len(part), encode(part), level))
+    return writer.finish()

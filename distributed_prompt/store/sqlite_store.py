@@ -1,0 +1,349 @@
+"""Packs in SQLite: the default engine. The only importer of apsw.
+
+The file is an ordinary database of one page size, never in WAL mode, without triggers, views or indexes:
+``metadata(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`` and, for every other table,
+``(key INTEGER PRIMARY KEY, value BLOB NOT NULL)``. ``application_id`` is the magic, ``user_version`` the
+format version. Readers open it immutable, since no pack is ever changed in place.
+"""
+
+import os
+import struct
+import weakref
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+from urllib.parse import quote
+
+import apsw
+
+from distributed_prompt.errors import (
+    ClosedError,
+    CorruptPackError,
+    NotAPackError,
+    OutputError,
+    PackChangedError,
+    PackReadError,
+)
+from distributed_prompt.store.base import Place, Store, StoreWriter, Table
+from distributed_prompt.store.metadata import FORMAT_VERSION, newer_format
+from distributed_prompt.store.sqlite_pages import table_places
+
+APPLICATION_ID = 0x64507270  # "dPrp"
+PAGE_BYTES = 4096
+_MAGIC = b"SQLite format 3\x00"
+_HEADER = struct.Struct(">16xH10xI28xI4xI28x")  # page size, pages, user version, application id
+_MMAP_BYTES = 1 << 46
+_WRITE_CACHE_KIB = 8192
+_READ_CACHE_KIB = 512
+_METADATA_SQL = "CREATE TABLE metadata(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+_SCHEMA = {"metadata": _METADATA_SQL} | {
+    str(table): f"CREATE TABLE {table}(key INTEGER PRIMARY KEY, value BLOB NOT NULL)" for table in Table
+}
+_GET = {table: f"SELECT value FROM {table} WHERE key=?" for table in Table}  # noqa: S608  # names from the enum
+_GET_RANGE = {
+    table: f"SELECT key, value FROM {table} WHERE key>=? AND key<? ORDER BY key"  # noqa: S608  # as above
+    for table in Table
+}
+_KEYS = {table: f"SELECT key FROM {table} ORDER BY key" for table in Table}  # noqa: S608  # as above
+
+
+def is_sqlite(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` is a SQLite database."""
+    return head.startswith(_MAGIC)
+
+
+class _Identity(NamedTuple):
+    """What tells one file from another that took its path."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+
+class SqliteStore(Store):
+    """A pack file, open for reading.
+
+    Threads share a few connections, so that each uses one at a time. A connection is made only while the
+    path still names the file that was opened first; when another was renamed over it, the connections
+    there are go on with the old one.
+    """
+
+    engine = "sqlite"
+
+    def __init__(self, path: str) -> None:
+        """Open the pack at an absolute path.
+
+        Raises:
+            NotAPackError: it is no pack.
+            UnsupportedPackError: its format is newer.
+            CorruptPackError: it is truncated or its schema is not a pack's.
+            PackReadError: the system could not read it.
+        """
+        self.name = path
+        self._size = _check_header(path)
+        self._identity = _identify(path)
+        self._idle: deque[apsw.Connection] = deque()
+        self._closed = False
+        self._idle.append(self._connect())
+        try:
+            self._check_schema()
+        except BaseException:
+            self.close()
+            raise
+        _stores.add(self)
+
+    def _connect(self) -> apsw.Connection:
+        if _identify(self.name) != self._identity:
+            message = f"{self.name}: another file lies here than the one that was opened; open it again"
+            raise PackChangedError(message)
+        uri = f"file:{quote(self.name)}?immutable=1&mode=ro"
+        try:
+            flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+            connection = apsw.Connection(uri, flags=flags, statementcachesize=8)
+            connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+            connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+            connection.pragma("mmap_size", _MMAP_BYTES)
+            connection.pragma("cache_size", -_READ_CACHE_KIB)
+            connection.pragma("cell_size_check", 1)
+        except apsw.Error as error:
+            raise self._failure(error) from error
+        if _identify(self.name) != self._identity:
+            connection.close()
+            return self._connect()
+        return connection
+
+    def _lease(self) -> apsw.Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            if self._closed:
+                message = f"{self.name} is closed"
+                raise ClosedError(message) from None
+            return self._connect()
+
+    def _release(self, connection: apsw.Connection) -> None:
+        self._idle.append(connection)
+        if self._closed:
+            self.close()
+
+    def _check_schema(self) -> None:
+        schema = dict(self._query("SELECT name, sql FROM sqlite_schema"))
+        needed = {"metadata", Table.SHARDS, Table.DIRECTORY}
+        wrong = [name for name in schema | dict.fromkeys(needed) if schema.get(name) != _SCHEMA.get(name)]
+        if wrong:
+            message = f"{self.name}: table {wrong[0]!r} is not as in a pack"
+            raise CorruptPackError(message)
+
+    def _query(self, sql: str, bindings: tuple[int, ...] = ()) -> list[tuple[Any, Any]]:
+        """All rows. The connection goes back even when the query fails."""
+        connection = self._lease()
+        try:
+            return cast("list[tuple[Any, Any]]", connection.execute(sql, bindings).fetchall())
+        except (apsw.Error, UnicodeDecodeError) as error:
+            raise self._failure(error) from error
+        finally:
+            self._release(connection)
+
+    def _failure(self, error: Exception) -> CorruptPackError | PackReadError:
+        if isinstance(error, apsw.IOError | apsw.CantOpenError | apsw.NoMemError):
+            return PackReadError(f"{self.name}: {error}")
+        return CorruptPackError(f"{self.name}: {error}")
+
+    def metadata(self) -> dict[str, str]:
+        """See the contract."""
+        rows = self._query("SELECT name, value FROM metadata")
+        if not all(isinstance(name, str) and isinstance(value, str) for name, value in rows):
+            message = f"{self.name}: metadata: a value that is no text"
+            raise CorruptPackError(message)
+        return dict(rows)
+
+    def get(self, table: Table, key: int) -> bytes | None:
+        """See the contract."""
+        connection = self._lease()
+        try:
+            value = connection.execute(_GET[table], (key,)).get
+        except apsw.Error as error:
+            raise self._failure(error) from error
+        finally:
+            self._release(connection)
+        if isinstance(value, bytes | None):
+            return value
+        message = f"{self.name}: {table}: row {key} is no blob"
+        raise CorruptPackError(message)
+
+    def get_range(self, table: Table, start: int, stop: int) -> list[tuple[int, bytes]]:
+        """See the contract."""
+        rows = self._query(_GET_RANGE[table], (start, stop))
+        wrong = next((key for key, value in rows if not isinstance(value, bytes)), None)
+        if wrong is not None:
+            message = f"{self.name}: {table}: row {wrong} is no blob"
+            raise CorruptPackError(message)
+        return rows
+
+    def keys(self, table: Table) -> Iterator[int]:
+        """See the contract."""
+        connection = self._lease()
+        try:
+            if connection.table_exists("main", table):
+                for (key,) in connection.execute(_KEYS[table]):
+                    yield key
+        except apsw.Error as error:
+            raise self._failure(error) from error
+        finally:
+            self._release(connection)
+
+    def problems(self) -> Iterator[str]:
+        """What ``PRAGMA integrity_check`` reports."""
+        connection = self._lease()
+        try:
+            for (line,) in connection.execute("PRAGMA integrity_check"):
+                if line != "ok":
+                    yield from line.splitlines()
+        except apsw.Error as error:
+            raise self._failure(error) from error
+        finally:
+            self._release(connection)
+
+    def size_bytes(self) -> int:
+        """Bytes of the file."""
+        return self._size
+
+    def close(self) -> None:
+        """See the contract. Connections in use by other threads close when they are let go."""
+        self._closed = True
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    def _forget(self) -> None:
+        """In a forked child: leave the parent's connections alone, neither using nor closing them."""
+        _inherited.extend(self._idle)
+        self._idle = deque()
+
+
+_stores: "weakref.WeakSet[SqliteStore]" = weakref.WeakSet()
+_inherited: list[apsw.Connection] = []
+
+
+def _after_fork() -> None:
+    for store in _stores:
+        store._forget()  # noqa: SLF001  # the module's own class
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class SqliteWriter(StoreWriter):
+    """A new pack file. No journal: the file has no name that anyone reads before it is finished."""
+
+    def __init__(self, path: str) -> None:
+        """Begin a pack in an empty file.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        self._path = path
+        try:
+            self._connection = apsw.Connection(path)
+            for name, value in (
+                ("page_size", PAGE_BYTES),
+                ("journal_mode", "OFF"),
+                ("synchronous", "OFF"),
+                ("locking_mode", "EXCLUSIVE"),
+                ("cache_size", -_WRITE_CACHE_KIB),
+                ("application_id", APPLICATION_ID),
+                ("user_version", FORMAT_VERSION),
+            ):
+                self._connection.pragma(name, value)
+            self._connection.execute("BEGIN EXCLUSIVE")
+            for table in ("metadata", Table.SHARDS, Table.DIRECTORY, Table.DOCUMENTS):
+                self._connection.execute(_SCHEMA[table])
+            self._put = {table: f"INSERT INTO {table} VALUES(?,?)" for table in Table}
+        except apsw.Error as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: apsw.Error) -> OutputError:
+        if isinstance(error, apsw.FullError):
+            return OutputError(f"{self._path}: the disk is full")
+        return OutputError(f"{self._path}: {error}")
+
+    def put(self, table: Table, key: int, value: bytes) -> None:
+        """See the contract."""
+        try:
+            self._connection.execute(self._put[table], (key, value))
+        except apsw.Error as error:
+            raise self._failure(error) from error
+
+    def put_metadata(self, values: Mapping[str, str]) -> None:
+        """See the contract."""
+        try:
+            self._connection.executemany("INSERT INTO metadata VALUES(?,?)", sorted(values.items()))
+        except apsw.Error as error:
+            raise self._failure(error) from error
+
+    def places(self) -> Iterator[Place]:
+        """See the contract."""
+        try:
+            self._connection.execute("COMMIT")
+            root = cast("int", self._connection.execute("SELECT rootpage FROM sqlite_schema WHERE name='shards'").get)
+            self._connection.execute("BEGIN EXCLUSIVE")
+        except apsw.Error as error:
+            raise self._failure(error) from error
+        with Path(self._path).open("rb", buffering=0) as file:
+            yield from table_places(lambda page: _read_page(file.fileno(), page), PAGE_BYTES, root)
+
+    def finish(self) -> None:
+        """See the contract."""
+        try:
+            self._connection.execute("COMMIT")
+            self._connection.close()
+        except apsw.Error as error:
+            raise self._failure(error) from error
+
+    def abort(self) -> None:
+        """See the contract."""
+        self._connection.close(force=True)
+
+
+def _read_page(descriptor: int, page: int) -> bytes:
+    return os.pread(descriptor, PAGE_BYTES, (page - 1) * PAGE_BYTES)
+
+
+def _identify(path: str) -> _Identity:
+    try:
+        status = os.stat(path)  # noqa: PTH116  # hot, and a string already
+    except OSError as error:
+        message = f"{path}: {error.strerror}; it was there when the prompt was opened"
+        raise PackChangedError(message) from error
+    return _Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _check_header(path: str) -> int:
+    """Refuse what is no whole SQLite pack of this format, before SQLite sees it.
+
+    Returns:
+        The file's size in bytes.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(_HEADER.size)
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise PackReadError(message) from error
+    if not is_sqlite(head) or len(head) < _HEADER.size:
+        message = f"{path}: not a pack (no SQLite file); dprompt pack makes one from text"
+        raise NotAPackError(message)
+    page_bytes, pages, version, application = _HEADER.unpack(head)
+    if application != APPLICATION_ID:
+        message = f"{path}: a SQLite file, but not a pack; dprompt pack makes one from text"
+        raise NotAPackError(message)
+    if version > FORMAT_VERSION:
+        raise newer_format(path, version)
+    if page_bytes != PAGE_BYTES or size != pages * PAGE_BYTES:
+        message = f"{path}: {size} bytes, its header says {pages * page_bytes}: truncated or damaged"
+        raise CorruptPackError(message)
+    return size

@@ -1,0 +1,45 @@
+"""A text as consecutive pieces of UTF-8: the input of every algorithm that passes over a whole text.
+
+Searching UTF-8 is searching characters: no character's bytes occur inside another's, so a match
+of whole characters always starts and ends between characters (lone surrogates included, which are
+encoded as three bytes each).
+"""
+
+from typing import NamedTuple
+
+
+def encode(text: str) -> bytes:
+    """The UTF-8 of any ``str``; lone surrogates pass as three bytes each."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decode(data: bytes) -> str:
+    """The inverse of :func:`encode`."""
+    return str(data, "utf-8", "surrogatepass")
+
+
+class Piece(NamedTuple):
+    """A run of a text.
+
+    Attributes:
+        start: offset of its first character.
+        characters: how many characters it has.
+        data: their UTF-8.
+    """
+
+    start: int
+    characters: int
+    data: bytes
+
+    @property
+    def ascii(self) -> bool:
+        """Whether every character takes one byte, so that byte offsets are character offsets."""
+        return self.characters == len(self.data)
+
+    def cut(self, start: int, stop: int) -> "Piece":
+        """The part between two offsets, counted as ``self.start`` is."""
+        first, last = max(0, start - self.start), min(self.characters, stop - self.start)
+        if first == 0 and last == self.characters:
+            return self
+        data = self.data[first:last] if self.ascii else encode(decode(self.data)[first:last])
+        return Piece(self.start + first, max(0, last - first), data)

@@ -1,0 +1,175 @@
+"""Everything a pack promises, checked: what is wrong, and where."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from distributed_prompt.errors import DPromptError
+from distributed_prompt.geometry import SEGMENT_SHARDS, shard_count
+from distributed_prompt.store.base import Table
+from distributed_prompt.store.directory import Column, Directory, RootEntry, ShardRecord, root_digest, segment_digest
+from distributed_prompt.store.documents import BLOCK_DOCUMENTS, Document
+from distributed_prompt.store.pack import Pack
+from distributed_prompt.store.pack_writer import describe_shard
+from distributed_prompt.text.pieces import decode
+from distributed_prompt.unpacking import Original
+from distributed_prompt.workers import map_ahead
+
+Progress = Callable[[int, int | None], None]
+Value = TypeVar("Value")
+_RUN_CHARACTERS = 2**21
+
+
+class _Found(NamedTuple):
+    """What one shard's row turned out to hold; ``record`` is None where it cannot be decoded."""
+
+    shard: int
+    problems: list[str]
+    record: ShardRecord | None
+    data: bytes
+
+
+def verify(pack: Pack, progress: Progress | None = None) -> Iterator[str]:
+    """Read all of a pack and compare it with all that it says about itself.
+
+    Args:
+        pack: the open pack.
+        progress: called with shards done so far and in all.
+
+    Yields:
+        A line for each thing that is wrong, with its place. Nothing for a sound pack.
+
+    Cost: every shard decoded once; a few MB a core.
+    """
+    for problem in _problems(pack, progress):
+        yield problem if problem.startswith(pack.name) else f"{pack.name}: {problem}"
+
+
+def _problems(pack: Pack, progress: Progress | None) -> Iterator[str]:
+    yield from _guarded(pack.store.problems())
+    yield from _guarded(_unexpected_rows(pack))
+    documents: list[Document] = []
+    yield from _guarded(_collect(pack.documents(), documents))
+    totals = _Totals(pack, documents)
+    shards = range(pack.metadata.shards)
+    step = max(1, _RUN_CHARACTERS // pack.metadata.shard_size)
+    runs = (shards[at : at + step] for at in range(0, len(shards), step))
+    for run in map_ahead(partial(_check_run, pack), runs):
+        for found in run:
+            yield from found.problems
+            totals.add(found)
+            if progress:
+                progress(found.shard + 1, len(shards))
+    yield from _guarded(totals.problems())
+
+
+def _guarded(problems: Iterable[str]) -> Iterator[str]:
+    """The problems; a check that cannot go on is one itself."""
+    try:
+        yield from problems
+    except DPromptError as error:
+        yield str(error)
+
+
+def _collect(values: Iterable[Value], into: list[Value]) -> Iterator[str]:
+    into.extend(values)
+    yield from ()
+
+
+def _unexpected_rows(pack: Pack) -> Iterator[str]:
+    metadata = pack.metadata
+    segments = range(shard_count(metadata.shards, SEGMENT_SHARDS))
+    expected = {
+        Table.SHARDS: range(metadata.shards),
+        Table.DIRECTORY: {Column.ROOT.key(0)} | {column.key(segment) for column in Column for segment in segments},
+        Table.DOCUMENTS: range(shard_count(metadata.documents, BLOCK_DOCUMENTS)),
+        Table.NGRAMS: range(0),
+    }
+    for table in Table:
+        yield from (
+            f"{table}: row {key} belongs to nothing" for key in pack.store.keys(table) if key not in expected[table]
+        )
+
+
+def _check_run(pack: Pack, shards: range) -> list[_Found]:
+    return [_check_shard(pack, shard) for shard in shards]
+
+
+def _check_shard(pack: Pack, shard: int) -> _Found:
+    try:
+        blob = pack.blob(shard)
+        data = pack.decompress(shard, blob)
+        characters = len(decode(data))
+    except DPromptError as error:
+        return _Found(shard, [str(error)], None, b"")
+    except UnicodeDecodeError as error:
+        return _Found(shard, [f"shard {shard}: {error}"], None, b"")
+    if characters != pack.characters(shard):
+        wrong = f"shard {shard}: {characters} characters, expected {pack.characters(shard)}"
+        return _Found(shard, [wrong], None, b"")
+    record = describe_shard(shard, characters, data, blob)
+    return _Found(shard, list(_guarded(_differences(pack.directory, shard, record))), record, data)
+
+
+def _differences(directory: Directory, shard: int, found: ShardRecord) -> Iterator[str]:
+    expected = directory.record(shard)
+    for name, value, wanted in zip(ShardRecord._fields, found, expected, strict=True):
+        if value != wanted:
+            yield f"shard {shard}: {name} {_shown(value)}, expected {_shown(wanted)}"
+
+
+class _Totals:
+    """What the shards add up to, and the documents' digests."""
+
+    def __init__(self, pack: Pack, documents: list[Document]) -> None:
+        self._pack = pack
+        self._records: list[ShardRecord] = []
+        self._complete = True
+        self._roots: list[RootEntry] = []
+        self._largest_width = 0
+        self._ends_line = True
+        self._original = Original(documents[0]) if len(documents) == 1 and documents[0].exact else None
+
+    def add(self, found: _Found) -> None:
+        if found.record is None:
+            self._complete = False
+            return
+        self._records.append(found.record)
+        self._largest_width = max(self._largest_width, found.record.width)
+        self._ends_line = found.data.endswith(b"\n")
+        if self._original:
+            self._original.encode(found.data)
+        if found.shard % SEGMENT_SHARDS == SEGMENT_SHARDS - 1:
+            self._close_segment()
+
+    def _close_segment(self) -> None:
+        records, self._records = self._records, []
+        digest = segment_digest(record.digest for record in records)
+        self._roots.append(RootEntry(sum(r.utf8_bytes for r in records), sum(r.newlines for r in records), digest))
+
+    def problems(self) -> Iterator[str]:
+        if not self._complete:
+            # The shards' own problems say it all.
+            return
+        if self._records:
+            self._close_segment()
+        metadata, roots = self._pack.metadata, self._roots
+        newlines = sum(entry.newlines for entry in roots)
+        for name, found in (
+            ("root_digest", root_digest(metadata.length, metadata.shard_size, (entry.digest for entry in roots))),
+            ("utf8_bytes", sum(entry.utf8_bytes for entry in roots)),
+            ("newlines", newlines),
+            ("lines", newlines + (not self._ends_line)),
+            ("width", self._largest_width),
+        ):
+            if found != getattr(metadata, name):
+                yield f"metadata: {name} {getattr(metadata, name)}, but the shards make it {found}"
+        for segment, (found_entry, entry) in enumerate(zip(roots, self._pack.directory.root(), strict=True)):
+            if found_entry != entry:
+                yield f"directory: root: segment {segment} is not what its shards make it"
+        if self._original:
+            yield from self._original.problems()
+
+
+def _shown(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
