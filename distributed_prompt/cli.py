@@ -327,13 +327,13 @@ def _line_span(prompt: DistributedPrompt, lines: slice) -> slice:
 
 def _print_text(prompt: DistributedPrompt) -> None:
     """Write text as UTF-8; a lone surrogate that stands for a byte becomes that byte."""
-    write = click.get_binary_stream("stdout").write
+    output = sys.stdout.buffer
     for chunk in prompt.chunks(_PRINT_CHARACTERS):
         text = str(chunk)
         try:
-            write(text.encode("utf-8", "surrogateescape"))
+            output.write(text.encode("utf-8", "surrogateescape"))
         except UnicodeEncodeError:
-            write(text.encode("utf-8", "surrogatepass"))
+            output.write(text.encode("utf-8", "surrogatepass"))
 
 
 def _excerpt(prompt: DistributedPrompt, offset: int, length: int) -> str:

@@ -2,11 +2,10 @@
 
 import operator
 import os
-from collections import deque
 from collections.abc import Iterator
-from itertools import chain
 from typing import Self, SupportsIndex, overload
 
+from distributed_prompt import finding
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.file_backend import FileBackend
 from distributed_prompt.backends.memory_backend import MemoryBackend
@@ -16,7 +15,7 @@ from distributed_prompt.lines import Lines
 from distributed_prompt.sequences import Chunks
 from distributed_prompt.shards import DEFAULT_CACHE_BYTES, Shards, Stats
 from distributed_prompt.text import search
-from distributed_prompt.text.pieces import Piece, decode, encode
+from distributed_prompt.text.pieces import Piece, decode
 
 VIEW_THRESHOLD = 2**23
 MATERIALISE_LIMIT = 2**24
@@ -233,14 +232,14 @@ class DistributedPrompt:
 
         Cost: shards from ``start`` to the match, once, at most a few MB a core ahead of it.
         """
-        return self._find(sub, *self._search_range("find", sub, start, end))
+        return self._first("find", sub, start, end)
 
     def index(self, sub: str, start: Index = None, end: Index = None, /) -> int:
         """As :meth:`find`, but raises ValueError when the substring is not found.
 
         Cost: as :meth:`find`.
         """
-        return _found(self._find(sub, *self._search_range("index", sub, start, end)))
+        return _found(self._first("index", sub, start, end))
 
     def rfind(self, sub: str, start: Index = None, end: Index = None, /) -> int:
         """Return the highest index in S where substring sub is found, such that sub is contained within S[start:end].
@@ -249,26 +248,24 @@ class DistributedPrompt:
 
         Cost: shards from ``end`` back to the match, once, at most a few MB a core ahead of it.
         """
-        return self._rfind(sub, *self._search_range("rfind", sub, start, end))
+        return self._last("rfind", sub, start, end)
 
     def rindex(self, sub: str, start: Index = None, end: Index = None, /) -> int:
         """As :meth:`rfind`, but raises ValueError when the substring is not found.
 
         Cost: as :meth:`rfind`.
         """
-        return _found(self._rfind(sub, *self._search_range("rindex", sub, start, end)))
+        return _found(self._last("rindex", sub, start, end))
 
     def count(self, sub: str, start: Index = None, end: Index = None, /) -> int:
         """Return the number of non-overlapping occurrences of substring sub in string S[start:end].
 
         Cost: the shards of the range, once, a few MB a core.
         """
-        first, last = self._search_range("count", sub, start, end)
+        first, last = self._bounds("count", sub, start, end)
         if not sub:
             return max(0, last - first + 1)
-        if last - first < len(sub):
-            return 0
-        return search.count(self._pieces(first, last), sub)
+        return finding.count(self._shards, sub, self._start + first, self._start + last)
 
     def find_all(
         self, sub: str, start: Index = None, end: Index = None, /, *, ignore_case: bool = False
@@ -283,7 +280,7 @@ class DistributedPrompt:
 
         Cost: shards up to the last offset taken, once, a few MB a core.
         """
-        first, last = self._search_range("find", sub, start, end)
+        first, last = self._bounds("find", sub, start, end)
         if not sub:
             message = "find_all(): empty substring"
             raise ArgumentError(message)
@@ -400,65 +397,34 @@ class DistributedPrompt:
     def _cut(self, start: int, stop: int) -> "str | DistributedPrompt":
         return self._text(start, stop) if stop - start <= self.view_threshold else self._view(start, stop)
 
-    def _pieces(self, start: int = 0, stop: int | None = None, *, reverse: bool = False) -> Iterator[Piece]:
+    def _pieces(self, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
         """The UTF-8 of a local range, piece by piece, in local offsets."""
         base = self._start
         end = base + (self._length if stop is None else stop)
-        for piece in self._shards.pieces(base + start, end, reverse=reverse):
+        for piece in self._shards.pieces(base + start, end):
             yield piece._replace(start=piece.start - base) if base else piece
 
-    def _search_range(self, method: str, sub: str, start: Index, end: Index) -> tuple[int, int]:
-        """The local range that a search looks at; raises what ``str`` raises. May be empty or turned round."""
+    def _bounds(self, method: str, sub: str, start: Index, end: Index) -> tuple[int, int]:
+        """The local range that a search looks at, which may be turned round; raises what ``str`` raises."""
         if not isinstance(sub, str):
-            getattr("", method)(sub, start, end)  # type: ignore[unreachable]  # raises str's own error
+            getattr("", method)(sub)  # type: ignore[unreachable]  # raises str's own error
+        "".find(sub, start, end)
         first = resolve(start, 0, self._length)
         return first, min(resolve(end, self._length, self._length), self._length)
 
-    def _find(self, sub: str, start: int, stop: int) -> int:
-        if stop - start < len(sub):
-            return -1
+    def _first(self, method: str, sub: str, start: Index, end: Index) -> int:
+        first, last = self._bounds(method, sub, start, end)
         if not sub:
-            return start
-        shard = (self._start + start) // self._shard_size
-        base = shard * self._shard_size - self._start
-        text = self._shards.text(shard)
-        position = text.find(sub, max(0, start - base), stop - base)
-        border = base + len(text)
-        if position >= 0 or border >= stop:
-            return base + position if position >= 0 else -1
-        rest = max(start, border - len(sub) + 1)
-        near = Piece(rest, border - rest, encode(text[rest - base :]))
-        last: deque[Piece] = deque(maxlen=1)
-        found = search.find(chain([near], _remember(self._pieces(border, stop), last)), sub)
-        if found >= 0:
-            self._keep(last)
-        return found
+            return first if first <= last else -1
+        found = finding.find(self._shards, sub, self._start + first, self._start + last)
+        return found - self._start if found >= 0 else -1
 
-    def _rfind(self, sub: str, start: int, stop: int) -> int:
-        if stop - start < len(sub):
-            return -1
+    def _last(self, method: str, sub: str, start: Index, end: Index) -> int:
+        first, last = self._bounds(method, sub, start, end)
         if not sub:
-            return stop
-        shard = (self._start + stop - 1) // self._shard_size
-        base = shard * self._shard_size - self._start
-        text = self._shards.text(shard)
-        position = text.rfind(sub, max(0, start - base), stop - base)
-        if position >= 0 or base <= start:
-            return base + position if position >= 0 else -1
-        rest = min(stop, base + len(sub) - 1)
-        near = Piece(base, rest - base, encode(text[: rest - base]))
-        last: deque[Piece] = deque(maxlen=1)
-        found = search.rfind(chain([near], _remember(self._pieces(start, base, reverse=True), last)), sub)
-        if found >= 0:
-            self._keep(last)
-        return found
-
-    def _keep(self, last: "deque[Piece]") -> None:
-        """Keep the shard that a search ended in: the next one often begins there."""
-        for piece in last:
-            shard, offset = divmod(self._start + piece.start, self._shard_size)
-            if offset == 0 and piece.characters == self._shards.pack.characters(shard):
-                self._shards.keep(shard, decode(piece.data))
+            return last if first <= last else -1
+        found = finding.rfind(self._shards, sub, self._start + first, self._start + last)
+        return found - self._start if found >= 0 else -1
 
     def _check_materialise(self, length: int) -> None:
         if length > MATERIALISE_LIMIT:
@@ -520,9 +486,3 @@ def _found(offset: int) -> int:
         message = "substring not found"
         raise ValueError(message)
     return offset
-
-
-def _remember(pieces: Iterator[Piece], last: "deque[Piece]") -> Iterator[Piece]:
-    for piece in pieces:
-        last.append(piece)
-        yield piece

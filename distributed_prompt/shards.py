@@ -4,15 +4,18 @@ import os
 import sys
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from threading import Lock
+from typing import TypeVar
 
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.text.lines import newline_position
 from distributed_prompt.text.pieces import Piece, decode
 from distributed_prompt.workers import map_ahead
+
+Result = TypeVar("Result")
 
 DEFAULT_CACHE_BYTES = 32 * 2**20
 _RUN_BYTES = 2**22
@@ -97,13 +100,31 @@ class Shards:
         shard, inside = self.pack.directory.find_newline(ordinal)
         return shard * self.shard_size + newline_position(self.text(shard), inside)
 
-    def pieces(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[Piece]:
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         """The UTF-8 of a range, a shard at a time, decoded ahead on the worker threads.
 
+        Args:
+            start: offset of the first character.
+            stop: offset after the last character.
+        """
+        return chain.from_iterable(self.map_runs(list, start, stop))
+
+    def map_runs(
+        self,
+        function: Callable[[Iterator[Piece]], Result],
+        start: int,
+        stop: int,
+        *,
+        reverse: bool = False,
+    ) -> Iterator[Result]:
+        """What ``function`` makes of each run of consecutive shards, in order.
+
         The first four shards are decoded as they are asked for, in runs of 1, 1 and 2, since most
-        searches end there; then the workers run ahead, in runs that double up to 4 MiB.
+        searches end there; then the worker threads decode and call ``function``, in runs that double up
+        to 4 MiB. A run's shards are decoded one at a time, as ``function`` takes them.
 
         Args:
+            function: takes the run's pieces.
             start: offset of the first character.
             stop: offset after the last character.
             reverse: from the last shard to the first.
@@ -111,23 +132,24 @@ class Shards:
         if start >= stop:
             return
         first, last = start // self.shard_size, (stop - 1) // self.shard_size
-        for run in self._runs(first, last, reverse=reverse):
-            for shard, data in run:
-                piece = Piece(shard * self.shard_size, self.pack.characters(shard), data)
-                yield piece if first < shard < last else piece.cut(start, stop)
-
-    def _runs(self, first: int, last: int, *, reverse: bool) -> Iterator[list[tuple[int, bytes]]]:
         metadata = self.pack.metadata
         largest = max(1, _RUN_BYTES // max(1, metadata.utf8_bytes // metadata.shards))
         runs = _cut_runs(range(last, first - 1, -1) if reverse else range(first, last + 1), largest)
-        yield from map(self._read, islice(runs, _NEAR_RUNS))
-        yield from map_ahead(self._read, runs)
 
-    def _read(self, run: range) -> list[tuple[int, bytes]]:
-        low, high = min(run[0], run[-1]), max(run[0], run[-1])
-        data = self.pack.utf8_range(low, high)
-        self._count(len(data), sum(map(len, data)))
-        return [(shard, data[shard - low]) for shard in run]
+        def call(run: range) -> Result:
+            pieces = self._read(run)
+            inside = first < min(run[0], run[-1]) and max(run[0], run[-1]) < last
+            return function(pieces if inside else (piece.cut(start, stop) for piece in pieces))
+
+        yield from map(call, islice(runs, _NEAR_RUNS))
+        yield from map_ahead(call, runs)
+
+    def _read(self, run: range) -> Iterator[Piece]:
+        blobs = self.pack.blobs(min(run[0], run[-1]), max(run[0], run[-1]))
+        for shard in run:
+            data = self.pack.decompress(shard, blobs.pop(shard, None))
+            self._count(1, len(data))
+            yield Piece(shard * self.shard_size, self.pack.characters(shard), data)
 
     def close(self) -> None:
         """Drop the cache and let go of the pack."""

@@ -97,8 +97,8 @@ def _check_run(pack: Pack, shards: range) -> list[_Found]:
 
 def _check_shard(pack: Pack, shard: int) -> _Found:
     try:
-        blob = pack.blob(shard)
-        data = pack.decompress(shard, blob)
+        blob = pack.blob(shard) or b""
+        data = pack.decompress(shard, blob or None)
         characters = len(decode(data))
     except DPromptError as error:
         return _Found(shard, [str(error)], None, b"")

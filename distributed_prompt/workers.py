@@ -23,6 +23,9 @@ def _available_cores() -> int:
 WORKERS = min(8, _available_cores())
 
 
+_AHEAD = 2 * WORKERS
+
+
 class _Pool:
     """The pool of this process."""
 
@@ -47,15 +50,15 @@ _pool = _Pool()
 def map_ahead(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
     """Results in the order of the tasks, computed on the workers a few tasks ahead of their use.
 
-    A task is taken only when there is room for it, so memory is bounded by ``WORKERS + 1`` tasks and
-    results. Closing the iterator cancels what has not begun and waits for what has.
+    A task is taken only when there is room for it, so memory is bounded by twice as many tasks and
+    results as there are workers. Closing the iterator cancels what has not begun and waits for what has.
     """
     executor = _pool.executor()
     pending: deque[Future[Result]] = deque()
     try:
         for task in tasks:
             pending.append(executor.submit(function, task))
-            if len(pending) > WORKERS:
+            if len(pending) > _AHEAD:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -6,8 +6,8 @@ Two sums are kept of each blob, both over (shard index, characters, blob), so th
 shortened rows are found as surely as flipped bits:
 
 - the *checksum*: XXH3-64 of the blob, seeded with ``shard index * 2**25 + characters``; taken at every read;
-- the *digest*: BLAKE2b-256 of ``<QI`` shard index and characters, then the blob; taken by ``verify``, and
-  what the root digest is made of.
+- the *digest*: SHA-256 of ``<QI`` shard index and characters, then the blob; taken by ``verify``, and what
+  the root digest is made of.
 """
 
 import hashlib
@@ -73,7 +73,7 @@ def checksum(shard: int, characters: int, blob: bytes) -> int:
 
 def digest(shard: int, characters: int, blob: bytes) -> bytes:
     """The strong sum of a blob: ``DIGEST_BYTES`` bytes."""
-    state = hashlib.blake2b(_SHARD_HEAD.pack(shard, characters), digest_size=DIGEST_BYTES)
+    state = hashlib.sha256(_SHARD_HEAD.pack(shard, characters))
     state.update(blob)
     return state.digest()
 

@@ -21,8 +21,8 @@ A slice reads one row of checksums; lines read sizes; only ``verify`` reads dige
 behind the shards in this order, so that what a remote reader wants first lies last in the file.
 Places are a hint for reading pages ahead: a wrong one costs time, never truth.
 
-The segment digest is BLAKE2b-256 of the segment's digests in order. The *root digest* of a pack is
-BLAKE2b-256 of ``<QQ`` length and shard size and then all segment digests: equal texts, cut and
+The segment digest is SHA-256 of the segment's digests in order. The *root digest* of a pack is
+SHA-256 of ``<QQ`` length and shard size and then all segment digests: equal texts, cut and
 compressed equally, have equal root digests whatever the engine.
 """
 
@@ -118,7 +118,7 @@ class DirectoryWriter:
         self._packed[Column.DIGESTS].append(digests)
         self._packed[Column.SIZES].append(create_sizes(sizes))
         self._packed[Column.CHECKSUMS].append(b"".join(_U64.pack(record.checksum) for record in records))
-        entry = RootEntry(sum(sizes.utf8_bytes), sum(sizes.newlines), _blake2b(digests))
+        entry = RootEntry(sum(sizes.utf8_bytes), sum(sizes.newlines), _sha256(digests))
         self._packed[Column.ROOT].append(_ROOT_ENTRY.pack(*entry))
 
     def finish(self, store: StoreWriter, length: int, shard_size: int) -> str:
@@ -247,16 +247,16 @@ def parse_root(row: bytes) -> list[RootEntry]:
 
 def root_digest(length: int, shard_size: int, segments: Iterable[bytes]) -> str:
     """The hexadecimal digest that names a pack's text, cut and compression."""
-    return _blake2b(_ROOT_HEAD.pack(length, shard_size) + b"".join(segments)).hex()
+    return _sha256(_ROOT_HEAD.pack(length, shard_size) + b"".join(segments)).hex()
 
 
 def segment_digest(digests: Iterable[bytes]) -> bytes:
     """The digest of one segment from those of its shards."""
-    return _blake2b(b"".join(digests))
+    return _sha256(b"".join(digests))
 
 
-def _blake2b(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=codec.DIGEST_BYTES).digest()
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
 
 
 def _put(store: StoreWriter, column: Column, segment: int, row: bytes) -> None:

@@ -17,7 +17,7 @@ codec          ``zstd``
 level          compression level
 documents      number of documents
 root_digest    hexadecimal, see :mod:`distributed_prompt.store.directory`
-checksum       hexadecimal BLAKE2b-128 of all other rows as ``name=value\n``, names ascending
+checksum       hexadecimal SHA-256 of all other rows as ``name=value\n``, names ascending
 ============== ==========================================================================
 
 In SQLite the table is ``metadata(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID``.
@@ -123,7 +123,7 @@ def _check(metadata: Metadata, name: str) -> None:
 
 
 def _checksum(rows: Mapping[str, str]) -> str:
-    state = hashlib.blake2b(digest_size=16)
+    state = hashlib.sha256()
     for name in sorted(rows):
         if name != "checksum":
             state.update(f"{name}={rows[name]}\n".encode("utf-8", "surrogatepass"))

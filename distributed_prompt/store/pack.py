@@ -41,33 +41,34 @@ class Pack:
         """Characters in one shard."""
         return shard_characters(shard, self.metadata.length, self.metadata.shard_size)
 
-    def blob(self, shard: int) -> bytes:
-        """The blob of one shard, its checksum compared.
+    def blob(self, shard: int) -> bytes | None:
+        """The stored bytes of one shard, unchecked; None if the row is missing."""
+        return self.store.get(Table.SHARDS, shard)
+
+    def blobs(self, first: int, last: int) -> dict[int, bytes]:
+        """The stored bytes of the shards ``first`` to ``last``, inclusive, unchecked, read at once."""
+        return dict(self.store.get_range(Table.SHARDS, first, last + 1))
+
+    def decompress(self, shard: int, blob: bytes | None) -> bytes:
+        """The UTF-8 in a shard's blob, its checksum compared first.
 
         Raises:
             CorruptPackError: the row is missing, or not what was packed.
         """
-        return self._checked(shard, self.store.get(Table.SHARDS, shard))
-
-    def utf8(self, shard: int) -> bytes:
-        """The UTF-8 of one shard; raises as :meth:`blob`."""
-        return self.decompress(shard, self.blob(shard))
-
-    def utf8_range(self, first: int, last: int) -> list[bytes]:
-        """The UTF-8 of the shards ``first`` to ``last``, inclusive, read at once; raises as :meth:`blob`."""
-        rows = dict(self.store.get_range(Table.SHARDS, first, last + 1))
-        return [self.decompress(shard, self._checked(shard, rows.get(shard))) for shard in range(first, last + 1)]
-
-    def decompress(self, shard: int, blob: bytes) -> bytes:
-        """The UTF-8 in a blob that was checked.
-
-        Raises:
-            CorruptPackError: it is no frame, or holds more than its shard can.
-        """
+        if blob is None:
+            raise self.corrupt(shard, "missing")
+        characters = shard_characters(shard, self.metadata.length, self.metadata.shard_size)
+        found, expected = codec.checksum(shard, characters, blob), self.directory.checksum(shard)
+        if found != expected:
+            raise self.corrupt(shard, f"checksum {found:016x}, expected {expected:016x}")
         try:
-            return codec.decompress(blob, _MAX_CHARACTER_BYTES * self.characters(shard))
+            return codec.decompress(blob, _MAX_CHARACTER_BYTES * characters)
         except CorruptPackError as error:
             raise self.corrupt(shard, str(error)) from error
+
+    def utf8(self, shard: int) -> bytes:
+        """The UTF-8 of one shard; raises as :meth:`decompress`."""
+        return self.decompress(shard, self.blob(shard))
 
     def corrupt(self, shard: int, what: str) -> CorruptPackError:
         """The error for a shard that is not what was packed."""
@@ -80,11 +81,3 @@ class Pack:
     def close(self) -> None:
         """Let go of the file."""
         self.store.close()
-
-    def _checked(self, shard: int, blob: bytes | None) -> bytes:
-        if blob is None:
-            raise self.corrupt(shard, "missing")
-        found, expected = codec.checksum(shard, self.characters(shard), blob), self.directory.checksum(shard)
-        if found != expected:
-            raise self.corrupt(shard, f"checksum {found:016x}, expected {expected:016x}")
-        return blob

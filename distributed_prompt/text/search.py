@@ -3,14 +3,145 @@
 A match may lie across any number of borders. Instead of joining pieces, the last bytes that could
 begin a match are carried along, and only the seam (carried bytes plus as many of the next piece as a
 match can reach) is searched on its own. Every byte is searched once, the seams twice.
+
+The same trick joins whole *runs* of pieces that were searched apart, on different threads: a
+:class:`Scan` is what a run's search leaves behind, and the ``join_…`` functions make one answer of them.
 """
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from distributed_prompt.text.pieces import Piece, decode, encode
 
 _BORDER_CHECK_LIMIT = 10_000
+
+
+class Scan(NamedTuple):
+    """What the search of one run of pieces found.
+
+    Attributes:
+        start: offset of the run's first character.
+        head: its first bytes, as many as a match that begins before it can reach.
+        tail: its last bytes, as many as a match that ends after it can begin with.
+        value: the offset found, -1 for none; or the count.
+        piece: the piece in which the offset was found.
+    """
+
+    start: int
+    head: bytes
+    tail: bytes
+    value: int
+    piece: Piece | None = None
+
+
+def find(pieces: Iterable[Piece], needle: str) -> int:
+    """Offset of the first occurrence in consecutive pieces, or -1. Stops at the piece where a match ends."""
+    return join_first((scan_first(needle, [piece]) for piece in pieces), needle).value
+
+
+def rfind(pieces: Iterable[Piece], needle: str) -> int:
+    """Offset of the last occurrence, or -1; the pieces come in *descending* order."""
+    return join_last((scan_last(needle, [piece]) for piece in pieces), needle).value
+
+
+def count(pieces: Iterable[Piece], needle: str) -> int:
+    """Number of non-overlapping occurrences in consecutive pieces, as ``str.count`` counts them."""
+    if overlaps_itself(needle):
+        return sum(1 for _ in occurrences(pieces, needle))
+    return join_counts((scan_count(needle, [piece]) for piece in pieces), needle)
+
+
+def scan_first(needle: str, pieces: Iterable[Piece]) -> Scan:
+    """The first occurrence within a run of consecutive pieces, at least one."""
+    edges = _Edges(len(encode(needle)) - 1)
+    value = next(occurrences(edges.ascending(pieces), needle), -1)
+    return Scan(edges.start, edges.head, edges.tail, value, edges.piece if value >= 0 else None)
+
+
+def join_first(scans: Iterable[Scan], needle: str) -> Scan:
+    """The first occurrence over consecutive runs; stops at the run where a match ends."""
+    target = encode(needle)
+    tail = b""
+    for scan in scans:
+        seam = tail + scan.head
+        position = seam.find(target) if tail else -1
+        if position >= 0:
+            return scan._replace(value=scan.start - _characters(seam[position : len(tail)]))
+        if scan.value >= 0:
+            return scan
+        tail = _last(tail, scan.tail, 0, len(target) - 1)
+    return _NOTHING
+
+
+def scan_last(needle: str, pieces: Iterable[Piece]) -> Scan:
+    """The last occurrence within a run of consecutive pieces in descending order, at least one."""
+    target = encode(needle)
+    reach = len(target) - 1
+    edges = _Edges(reach)
+    head = b""
+    value = -1
+    for piece in edges.descending(pieces):
+        data = piece.data
+        near = max(0, len(data) - reach)
+        position = (data[near:] + head).rfind(target) if head else -1
+        if position < 0:
+            near, position = 0, data.rfind(target)
+        if position >= 0:
+            value = piece.start + _characters(data[: near + position])
+            break
+        head = (data[:reach] + head)[:reach]
+    return Scan(edges.start, edges.head, edges.tail, value, edges.piece if value >= 0 else None)
+
+
+def join_last(scans: Iterable[Scan], needle: str) -> Scan:
+    """The last occurrence over runs in descending order; stops at the run where a match begins."""
+    target = encode(needle)
+    reach = len(target) - 1
+    head, border = b"", 0
+    for scan in scans:
+        position = (scan.tail + head).rfind(target) if head else -1
+        if position >= 0:
+            return scan._replace(value=border - _characters(scan.tail[position:]))
+        if scan.value >= 0:
+            return scan
+        head, border = (scan.head + head)[:reach], scan.start
+    return _NOTHING
+
+
+def scan_count(needle: str, pieces: Iterable[Piece]) -> Scan:
+    """The number of occurrences within a run; for needles that cannot overlap themselves."""
+    target = encode(needle)
+    reach = len(target) - 1
+    edges = _Edges(reach)
+    total, tail = 0, b""
+    for piece in edges.ascending(pieces):
+        if tail:
+            total += (tail + piece.data[:reach]).count(target)
+        total += piece.data.count(target)
+        tail = _last(tail, piece.data, 0, reach)
+    return Scan(edges.start, edges.head, edges.tail, total)
+
+
+def join_counts(scans: Iterable[Scan], needle: str) -> int:
+    """The number of occurrences over consecutive runs; for needles that cannot overlap themselves."""
+    target = encode(needle)
+    total, tail = 0, b""
+    for scan in scans:
+        total += scan.value + ((tail + scan.head).count(target) if tail else 0)
+        tail = _last(tail, scan.tail, 0, len(target) - 1)
+    return total
+
+
+def overlaps_itself(needle: str) -> bool:
+    """Whether a proper end of the needle is also a beginning of it. True, too, where finding out takes long.
+
+    Occurrences of other needles never overlap, so any parts of a text may be counted apart.
+    """
+    target = encode(needle)
+    if len(target) > _BORDER_CHECK_LIMIT:
+        return True
+    return any(target.startswith(target[shift:]) for shift in range(1, len(target)))
 
 
 def occurrences(pieces: Iterable[Piece], needle: str) -> Iterator[int]:
@@ -44,54 +175,6 @@ def occurrences(pieces: Iterable[Piece], needle: str) -> Iterator[int]:
         tail = _last(tail, data, floor, reach)
 
 
-def find(pieces: Iterable[Piece], needle: str) -> int:
-    """Offset of the first occurrence, or -1. Stops at the piece where a match ends."""
-    return next(occurrences(pieces, needle), -1)
-
-
-def rfind(pieces: Iterable[Piece], needle: str) -> int:
-    """Offset of the last occurrence, or -1.
-
-    Args:
-        pieces: consecutive pieces in *descending* order.
-        needle: not empty.
-    """
-    target = encode(needle)
-    reach = len(target) - 1
-    head = b""
-    for piece in pieces:
-        data = piece.data
-        if head:
-            start = max(0, len(data) - reach)
-            position = (data[start:] + head).rfind(target)
-            if position >= 0:
-                return piece.start + _characters(data[: start + position])
-        position = data.rfind(target)
-        if position >= 0:
-            return piece.start + (position if piece.ascii else _characters(data[:position]))
-        head = (data[:reach] + head)[:reach]
-    return -1
-
-
-def count(pieces: Iterable[Piece], needle: str) -> int:
-    """Number of non-overlapping occurrences, as ``str.count`` counts them.
-
-    A needle that no end of itself begins cannot overlap itself, so pieces and seams are counted
-    independently, in C; others are walked match by match.
-    """
-    target = encode(needle)
-    if _overlaps_itself(target):
-        return sum(1 for _ in occurrences(pieces, needle))
-    reach = len(target) - 1
-    total, tail = 0, b""
-    for piece in pieces:
-        if tail:
-            total += (tail + piece.data[:reach]).count(target)
-        total += piece.data.count(target)
-        tail = _last(tail, piece.data, 0, reach)
-    return total
-
-
 def occurrences_ignoring_case(pieces: Iterable[Piece], needle: str) -> Iterator[int]:
     """Offsets of the non-overlapping occurrences under ``re.IGNORECASE``, left to right.
 
@@ -110,8 +193,40 @@ def occurrences_ignoring_case(pieces: Iterable[Piece], needle: str) -> Iterator[
         tail = window[max(floor, len(window) - reach) :]
 
 
+_NOTHING = Scan(0, b"", b"", -1)
+
+
+class _Edges:
+    """Looks on while a run is searched, and keeps its first and last bytes."""
+
+    def __init__(self, reach: int) -> None:
+        self.start = 0
+        self.head = self.tail = b""
+        self.piece: Piece | None = None
+        self._reach = reach
+
+    def ascending(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        for piece in pieces:
+            if self.piece is None:
+                self.start = piece.start
+            self.piece = piece
+            if len(self.head) < self._reach:
+                self.head = (self.head + piece.data[: self._reach])[: self._reach]
+            self.tail = _last(self.tail, piece.data, 0, self._reach)
+            yield piece
+
+    def descending(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        for piece in pieces:
+            self.piece = piece
+            self.start = piece.start
+            if len(self.tail) < self._reach:
+                self.tail = _last(b"", piece.data[-self._reach :] + self.tail, 0, self._reach)
+            self.head = (piece.data[: self._reach] + self.head)[: self._reach]
+            yield piece
+
+
 def _characters(data: bytes) -> int:
-    return len(decode(data))
+    return len(data) if data.isascii() else len(decode(data))
 
 
 def _last(tail: bytes, data: bytes, floor: int, reach: int) -> bytes:
@@ -119,10 +234,3 @@ def _last(tail: bytes, data: bytes, floor: int, reach: int) -> bytes:
     if len(data) - floor >= reach:
         return data[len(data) - reach :]
     return ((b"" if floor else tail) + data[floor:])[-reach:]
-
-
-def _overlaps_itself(target: bytes) -> bool:
-    """Whether a proper end of ``target`` is also a beginning of it."""
-    if len(target) > _BORDER_CHECK_LIMIT:
-        return True
-    return any(target.startswith(target[shift:]) for shift in range(1, len(target)))

@@ -1,0 +1,62 @@
+# `make` lists the targets. Everything works on a fresh machine with python3 >= 3.11, make and network.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+CORPUS ?= stdlib
+COPIES ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all cover lint format types layers check golden bench soak clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 >= 3.11 is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	touch $@
+
+setup: $(VENV)/ready ## make the environment in .venv
+
+demo: $(VENV)/ready ## pack the standard library, look into it, get it back
+	$(BIN)/python -m tools.demo
+
+test: $(VENV)/ready ## run the tests
+	$(BIN)/python -m pytest
+
+test-all: ## run the tests on Python 3.11, 3.12 and 3.13
+	$(PYTHON) tools/test_all.py
+
+cover: $(VENV)/ready ## run the tests and require branch coverage
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(VENV)/ready ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/ready ## let ruff lay the code out
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/ready ## mypy
+	$(BIN)/mypy
+
+layers: $(VENV)/ready ## import-linter: imports point down
+	$(BIN)/lint-imports
+
+check: lint types layers cover ## all that a commit must pass
+
+golden: $(VENV)/ready ## make the golden packs again; only with a new format
+	$(BIN)/python -m tools.regenerate_golden
+
+bench: $(VENV)/ready ## measure against zstd, ripgrep and str; CORPUS=linux COPIES=4 for the large ones
+	$(BIN)/python -m bench.run --corpus $(CORPUS) --copies $(COPIES)
+
+soak: $(VENV)/ready ## the property tests with many more examples
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --timeout=0
+
+clean: ## remove all that was made
+	rm -rf .venv .venv-* build dist .coverage .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

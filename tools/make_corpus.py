@@ -1,0 +1,125 @@
+"""Make or fetch a large text to try things on; nothing is made twice.
+
+    python tools/make_corpus.py linux           1.3 GB: the text files of Debian's linux-source-6.1, joined
+    python tools/make_corpus.py linux --copies 4
+    python tools/make_corpus.py stdlib          the running Python's standard library, joined
+    python tools/make_corpus.py cjk             1 GB of Chinese characters, in lines
+    python tools/make_corpus.py one-line        1 GB without a single newline
+
+Prints the path of the text.
+"""
+
+import argparse
+import random
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+CORPORA = Path(__file__).resolve().parent.parent / "build" / "corpora"
+LINUX_PACKAGE = "linux-source-6.1"
+LINUX_ARCHIVE = Path("usr/src") / f"{LINUX_PACKAGE}.tar.xz"
+SYNTHETIC_BYTES = 10**9
+
+
+def linux() -> Iterator[bytes]:
+    """The files of the Linux source that are UTF-8, in order of their names."""
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = _linux_archive(Path(scratch))
+        with tarfile.open(archive, "r|xz") as tar:
+            texts = {
+                member.name: data for member in tar if member.isfile() and (data := _text(tar, member)) is not None
+            }
+    return (texts[name] for name in sorted(texts))
+
+
+def _linux_archive(scratch: Path) -> Path:
+    installed = Path("/") / LINUX_ARCHIVE
+    if installed.is_file():
+        return installed
+    subprocess.run(["apt-get", "download", LINUX_PACKAGE], cwd=scratch, check=True, stdout=sys.stderr)  # noqa: S607
+    package = next(scratch.glob("*.deb"))
+    subprocess.run(["dpkg-deb", "-x", package.name, "."], cwd=scratch, check=True)  # noqa: S607
+    return scratch / LINUX_ARCHIVE
+
+
+def _text(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | None:
+    file = tar.extractfile(member)
+    data = file.read() if file else b""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return None
+    return data
+
+
+def stdlib() -> Iterator[bytes]:
+    """The source files of the running Python's standard library that are UTF-8, in order of their names."""
+    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
+        if "site-packages" not in path.parts:
+            data = path.read_bytes()
+            try:
+                data.decode()
+            except UnicodeDecodeError:
+                continue
+            yield data
+
+
+def cjk() -> Iterator[bytes]:
+    """Random runs from a vocabulary of Chinese words, so that it compresses about as text does."""
+    return _synthetic([chr(code) for code in range(0x4E00, 0x9FA0)], "，。\n", "。\n")
+
+
+def one_line() -> Iterator[bytes]:
+    """Random words of ASCII letters between blanks, and never a newline."""
+    return _synthetic(list("abcdefghijklmnopqrstuvwxyz"), " ", " ")
+
+
+def _synthetic(letters: list[str], joints: str, end: str) -> Iterator[bytes]:
+    chance = random.Random(6)  # noqa: S311  # to be the same every time, not to be secret
+    words = ["".join(chance.choices(letters, k=chance.randint(1, 6))) for _ in range(20_000)]
+    weights = [1 / rank for rank in range(1, len(words) + 1)]
+    made = 0
+    while made < SYNTHETIC_BYTES:
+        run = chance.choices(words, weights, k=20_000)
+        data = "".join(word + chance.choice(joints) for word in run).encode() + end.encode()
+        made += len(data)
+        yield data
+
+
+MAKERS = {"linux": linux, "stdlib": stdlib, "cjk": cjk, "one-line": one_line}
+
+
+def make(name: str, copies: int = 1) -> Path:
+    """The path of a corpus, made if it is not there."""
+    target = CORPORA / (f"{name}.txt" if copies == 1 else f"{name}-{copies}.txt")
+    if target.is_file():
+        return target
+    CORPORA.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial")
+    with partial.open("wb") as file:
+        if copies == 1:
+            file.writelines(MAKERS[name]())
+        else:
+            source = make(name)
+            for _ in range(copies):
+                with source.open("rb") as one:
+                    while block := one.read(2**20):
+                        file.write(block)
+    return partial.replace(target)
+
+
+def main() -> None:
+    """Parse the command line, make the corpus, print its path."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=sorted(MAKERS))
+    parser.add_argument("--copies", type=int, default=1, help="how many times the text follows itself")
+    arguments = parser.parse_args()
+    print(make(arguments.name, arguments.copies))
+
+
+if __name__ == "__main__":
+    main()
