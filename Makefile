@@ -55,7 +55,8 @@ golden: $(VENV)/ready ## make the golden packs again; only with a new format
 bench: $(VENV)/ready ## measure against zstd, ripgrep and str; CORPUS=linux COPIES=4 for the large ones
 	$(BIN)/python -m bench.run --corpus $(CORPUS) --copies $(COPIES)
 
-soak: $(VENV)/ready ## the property tests with many more examples
+soak: $(VENV)/ready ## hours: gigabytes against str, the property tests with many more examples
+	$(BIN)/python -m tools.against_str linux cjk one-line
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --timeout=0
 
 clean: ## remove all that was made
