@@ -1,19 +1,21 @@
 """``dprompt``: parses, calls, prints. No logic of its own, and the only importer of click and tqdm."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
+from typing import BinaryIO, NoReturn
 
 import click
 from tqdm import tqdm
 
 from distributed_prompt import __version__
 from distributed_prompt.backends.file_backend import FileBackend
-from distributed_prompt.errors import ArgumentError, CorruptPackError, DPromptError
+from distributed_prompt.errors import ArgumentError, CorruptPackError, DPromptError, OutputError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE
-from distributed_prompt.packing import STORES, PackInfo, ingest_output
+from distributed_prompt.packing import STORES, PackInfo, ingest_file
 from distributed_prompt.packing import pack as pack_file
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.sources import ERROR_MODES, NEWLINE_MODES, STANDARD_INPUT
@@ -40,9 +42,13 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # generic only in rece
 
 
 class Range(click.ParamType):  # type: ignore[type-arg]  # as above
-    """``START:STOP`` as in a slice; either may be left out or negative."""
+    """Two numbers with a colon between; either may be left out."""
 
     name = "start:stop"
+
+    def __init__(self, form: str) -> None:
+        """Take what to say of a value that is none."""
+        self.form = form
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> slice:
         """Parse ``A:B`` as Python does."""
@@ -52,24 +58,33 @@ class Range(click.ParamType):  # type: ignore[type-arg]  # as above
         try:
             start, stop = (int(part) if part.strip() else None for part in parts)
         except ValueError:
-            self.fail(f"{value!r} is not START:STOP, such as 0:1000, -500: or :", param, ctx)
+            self.fail(f"{value!r} is not {self.form}", param, ctx)
         return slice(start, stop)
 
 
 class Commands(click.Group):
     """The group of commands: prints errors of ours as one line, and survives a closed pipe."""
 
-    def invoke(self, ctx: click.Context) -> object:
+    def invoke(self, ctx: click.Context) -> None:
         """Run the command; exit with 1 on an error, or with 2 where the command says so."""
         try:
-            return super().invoke(ctx)
+            super().invoke(ctx)
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except BrokenPipeError:
-            # Whoever read our output has had enough: leave without a second error from the flush at exit.
-            sys.stdout = None
-            ctx.exit(0)
+            # Whoever read our output has had enough.
+            _drop_output()
         except DPromptError as error:
-            click.echo(f"dprompt: {_printable(str(error))}", err=True)
-            ctx.exit(2 if ctx.invoked_subcommand == "find" else 1)
+            _fail(ctx, str(error))
+        except OSError as error:
+            # Ours are named above: this one is about standard output.
+            _drop_output()
+            _fail(ctx, f"standard output: {error.strerror or error}")
+
+
+def _fail(ctx: click.Context, message: str) -> NoReturn:
+    click.echo(f"dprompt: {_printable(message)}", err=True)
+    ctx.exit(2 if ctx.invoked_subcommand == "find" else 1)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -96,8 +111,8 @@ _SHARD_SIZE = click.option(
     "-s",
     type=Number(),
     default=DEFAULT_SHARD_SIZE,
-    show_default=f"{DEFAULT_SHARD_SIZE:_}",
-    help="Characters a shard, 1 to 16_777_216.",
+    show_default=True,
+    help="Characters a shard, 1 to 16_777_216; digits may be grouped.",
 )
 
 
@@ -113,14 +128,14 @@ _SHARD_SIZE = click.option(
     type=click.Choice(ERROR_MODES),
     default=ERROR_MODES[0],
     show_default=True,
-    help="For bytes that are no text: refuse FILE, keep them (surrogate…), or lose them.",
+    help="Bytes that are no text: strict refuses FILE, surrogateescape keeps them, replace and ignore lose them.",
 )
 @click.option(
     "--newlines",
     type=click.Choice(NEWLINE_MODES),
     default=NEWLINE_MODES[0],
     show_default=True,
-    help="Keep them, or turn CRLF and CR into LF.",
+    help="Keep newlines as they are, or turn CRLF and CR into LF.",
 )
 @_FORCE
 def pack(  # one parameter an option
@@ -162,7 +177,7 @@ def pack(  # one parameter an option
 def ingest(file: str, output: str, shard_size: int) -> None:
     """Pack FILE into OUT or into OUT/prompt.dprompt, replacing what is there."""
     with _progress("ingest", "B", scale=True) as progress:
-        info = pack_file(file, ingest_output(output), shard_size=shard_size, overwrite=True, progress=progress)
+        info = ingest_file(file, output, shard_size, progress=progress)
     _report(info)
 
 
@@ -193,16 +208,15 @@ def info(pack: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts))
         return
-    ratio = metadata.utf8_bytes / size
     widest = {0: "ASCII", 1: "up to U+00FF", 2: "up to U+FFFF", 4: "beyond U+FFFF"}[metadata.width]
     for name, value in (
         ("Pack", f"{_printable(backend.address)} ({store.engine}, format {FORMAT_VERSION})"),
         ("Characters", f"{metadata.length:,} ({widest})"),
         ("Lines", f"{metadata.lines:,}"),
         ("Documents", f"{metadata.documents:,}"),
-        ("Shards", f"{metadata.shards:,} of {metadata.shard_size:,} characters"),
+        ("Shards", f"{metadata.shards:,}, of {metadata.shard_size:,} characters"),
         ("Text", f"{metadata.utf8_bytes:,} bytes of UTF-8"),
-        ("Size", f"{size:,} bytes, 1 : {ratio:.2f} (zstd level {metadata.level})"),
+        ("Size", f"{size:,} bytes, zstd level {metadata.level}"),
         ("Root digest", metadata.root_digest),
     ):
         click.echo(f"{name + ':':<13}{value}")
@@ -210,14 +224,28 @@ def info(pack: str, *, as_json: bool) -> None:
 
 @main.command(context_settings={"ignore_unknown_options": True})
 @_PACK
-@click.argument("span", metavar="[START:STOP]", type=Range(), default=":")
-@click.option("--lines", "line_range", metavar="A:B", type=Range(), help="Lines A to B, counted from 1, B included.")
-def cat(pack: str, span: slice, line_range: slice | None) -> None:
-    """Print a part of PACK, or all of it: characters START to STOP as in a slice, or lines."""
+@click.argument("span", metavar="[START:STOP]", type=Range("START:STOP, such as 0:1000, -500: or :"), required=False)
+@click.option(
+    "--lines",
+    "line_range",
+    metavar="A:B",
+    type=Range("A:B, such as 1:10 or 100:"),
+    help="Lines A to B, counted from 1, B included.",
+)
+def cat(pack: str, span: slice | None, line_range: slice | None) -> None:
+    r"""Print all of PACK, or its characters START to STOP as in a slice, or some lines.
+
+    \b
+    dprompt cat corpus.dprompt 1000:2000
+    dprompt cat corpus.dprompt -500:
+    dprompt cat corpus.dprompt --lines 1:10
+    """
+    if span is not None and line_range is not None:
+        message = "START:STOP and --lines exclude each other"
+        raise click.UsageError(message)
     with _open(pack) as prompt:
-        if line_range is not None:
-            span = _line_span(prompt, line_range)
-        _print_text(prompt.view(span.start, span.stop))
+        part = _line_span(prompt, line_range) if line_range else span or slice(None)
+        _print_text(prompt.view(part.start, part.stop))
 
 
 @main.command("slice")
@@ -239,14 +267,17 @@ def slice_(pack: str, start: int, end: int) -> None:
 def find(pack: str, needle: str, *, count_only: bool, ignore_case: bool, max_count: int | None) -> None:
     """Find the text NEEDLE in PACK, literally: prints offset, line and an excerpt of each match.
 
-    Exit status: 0 found, 1 not found, 2 error.
+    Put -- before a NEEDLE that begins with a hyphen. Exit status: 0 found, 1 not found, 2 error.
     """
+    if not needle:
+        message = "NEEDLE is empty"
+        raise ArgumentError(message)
     if max_count is not None and max_count < 1:
         message = f"--max-count {max_count}: must be at least 1"
         raise ArgumentError(message)
     found = 0
     with _open(pack) as prompt:
-        if count_only and not ignore_case and max_count is None and needle:
+        if count_only and not ignore_case and max_count is None:
             found = prompt.count(needle)
         else:
             offsets = prompt.find_all(needle, ignore_case=ignore_case)
@@ -266,11 +297,11 @@ def find(pack: str, needle: str, *, count_only: bool, ignore_case: bool, max_cou
 @_FORCE
 def unpack(pack: str, output: str, *, lossy: bool, force: bool) -> None:
     """Write the bytes that were packed into PACK to OUT, exactly."""
-    target = sys.stdout.buffer if output == STANDARD_INPUT else output
+    to_stdout = output == STANDARD_INPUT
+    target = _output() if to_stdout else output
     with FileBackend(pack) as backend, _progress("unpack", "B", scale=True) as progress:
         written = unpack_pack(backend, target, lossy=lossy, overwrite=force, progress=progress)
-    sys.stdout.flush()
-    click.echo(f"{output}: {written:,} bytes", err=True)
+    click.echo(f"{'standard output' if to_stdout else _printable(output)}: {written:,} bytes", err=True)
 
 
 @main.command()
@@ -284,9 +315,9 @@ def verify(pack: str) -> None:
             tqdm.write(_printable(problem), file=sys.stdout)
         name, shards = backend.address, backend.pack.metadata.shards
     if problems:
-        message = f"{name}: {problems} problems found"
+        message = f"{name}: {_number(problems, 'problem')} found"
         raise CorruptPackError(message)
-    click.echo(f"{_printable(name)}: sound; {shards:,} shards checked")
+    click.echo(f"{_printable(name)}: sound; {_number(shards, 'shard')} checked")
 
 
 def _open(pack: str) -> DistributedPrompt:
@@ -306,10 +337,9 @@ def _progress(what: str, unit: str, *, scale: bool) -> Iterator[Callable[[int, i
 
 
 def _report(info: PackInfo) -> None:
-    ratio = info.source_bytes / info.pack_bytes
     click.echo(
-        f"{_printable(info.path)}: {info.length:,} characters in {info.shards:,} shards of {info.shard_size:,}; "
-        f"{info.source_bytes:,} bytes became {info.pack_bytes:,} (1 : {ratio:.2f})",
+        f"{_printable(info.path)}: {_number(info.length, 'character')} in {_number(info.shards, 'shard')} "
+        f"of {info.shard_size:,}; {info.source_bytes:,} bytes became {info.pack_bytes:,}",
     )
     if not info.exact:
         click.echo("dprompt: the original bytes cannot be given back from this pack", err=True)
@@ -319,15 +349,16 @@ def _line_span(prompt: DistributedPrompt, lines: slice) -> slice:
     """The characters of lines A to B, counted from 1, both included, with their terminators."""
     first = 1 if lines.start is None else lines.start
     last = len(prompt.lines) if lines.stop is None else lines.stop
-    if first < 1 or last < first - 1:
+    if first < 1 or (lines.stop is not None and last < first):
         message = f"--lines {first}:{last}: lines are counted from 1, and the second is not before the first"
         raise ArgumentError(message)
+    last = max(first - 1, last)
     return slice(prompt.line_start(first - 1), prompt.line_start(last))
 
 
 def _print_text(prompt: DistributedPrompt) -> None:
     """Write text as UTF-8; a lone surrogate that stands for a byte becomes that byte."""
-    output = sys.stdout.buffer
+    output = _output()
     for chunk in prompt.chunks(_PRINT_CHARACTERS):
         text = str(chunk)
         try:
@@ -343,5 +374,29 @@ def _excerpt(prompt: DistributedPrompt, offset: int, length: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """Text that does nothing to a terminal and can be encoded: control characters and the like escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    """Text that does nothing to a terminal and that it can show: all else escaped."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _output() -> BinaryIO:
+    """Standard output, for bytes.
+
+    Raises:
+        OutputError: it is closed.
+    """
+    if sys.stdout is None:
+        message = "standard output: is closed"
+        raise OutputError(message)
+    return sys.stdout.buffer
+
+
+def _drop_output() -> None:
+    """Let what is still to be flushed to a broken standard output go nowhere, or the exit would fail again."""
+    with suppress(AttributeError, OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

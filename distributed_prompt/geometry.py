@@ -4,6 +4,7 @@ Offsets and lengths are characters. Ranges are half-open: ``[start, stop)``.
 """
 
 from collections.abc import Iterator
+from operator import index
 from typing import NamedTuple, SupportsIndex
 
 from distributed_prompt.errors import ArgumentError
@@ -25,8 +26,10 @@ def check_shard_size(shard_size: int) -> int:
     """Return ``shard_size`` if it is one.
 
     Raises:
+        TypeError: it is no integer.
         ArgumentError: it is not between 1 and ``MAX_SHARD_SIZE`` characters.
     """
+    shard_size = index(shard_size)
     if not 1 <= shard_size <= MAX_SHARD_SIZE:
         message = f"shard size {shard_size}: must be from 1 to {MAX_SHARD_SIZE:,} characters"
         raise ArgumentError(message)
@@ -52,13 +55,13 @@ def spans(start: int, stop: int, shard_size: int) -> Iterator[Span]:
         start = end
 
 
-def resolve(index: SupportsIndex | None, default: int, length: int) -> int:
+def resolve(argument: SupportsIndex | None, default: int, length: int) -> int:
     """An optional, possibly negative argument as an offset: what ``str.find`` makes of its start and end.
 
     A negative index counts from the end and stops at 0. A large one is *not* cut to ``length``:
     ``"abc".find("", 4)`` is -1.
     """
-    if index is None:
+    if argument is None:
         return default
-    offset = index.__index__()
+    offset = index(argument)
     return max(0, offset + length) if offset < 0 else offset

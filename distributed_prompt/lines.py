@@ -41,18 +41,28 @@ class Lines(LazySequence[str | View], Generic[View]):
         self._limit = limit
         self._origin = start if origin is None else origin
 
+    @property
+    def _is_whole(self) -> bool:
+        """Whether the metadata counts these very lines; not once the pack is closed."""
+        self._shards.check_open()
+        return self._stop - self._start == self._shards.pack.metadata.length
+
     @cached_property
     def _before(self) -> int:
         return self._shards.newlines_before(self._start)
 
     @cached_property
     def _newlines(self) -> int:
+        if self._is_whole:
+            return self._shards.pack.metadata.newlines
         return self._shards.newlines_before(self._stop) - self._before
 
     @cached_property
     def _length(self) -> int:
         if self._start == self._stop:
             return 0
+        if self._is_whole:
+            return self._shards.pack.metadata.lines
         last, inside = divmod(self._stop - 1, self._shards.shard_size)
         return self._newlines + (self._shards.text(last)[inside] != "\n")
 
@@ -79,10 +89,10 @@ class Lines(LazySequence[str | View], Generic[View]):
             raise ArgumentError(message)
         return self._line_start(index) - self._origin
 
-    def item(self, index: int) -> str | View:
-        """The line at an index that is in range."""
-        stop = self._stop if index == self._newlines else self._line_start(index + 1) - 1
-        return self._cut(self._line_start(index) - self._origin, stop - self._origin)
+    def item(self, number: int) -> str | View:
+        """The line of a number (from 0) that is in range."""
+        stop = self._stop if number == self._newlines else self._line_start(number + 1) - 1
+        return self._cut(self._line_start(number) - self._origin, stop - self._origin)
 
     def part(self, indices: range) -> LazySequence[str | View]:
         """Consecutive lines are the lines of a smaller range."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from distributed_prompt.backends.file_backend import PACK_NAME
 from distributed_prompt.backends.output import OutputFile
-from distributed_prompt.errors import ArgumentError, OutputError
+from distributed_prompt.errors import ArgumentError, DPromptError, OutputError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size
 from distributed_prompt.sources import Decoding, FileSource, Shard, Source, SourceReader, TextSource
 from distributed_prompt.store.base import StoreWriter
@@ -98,9 +98,6 @@ def pack(
     if store not in STORES:
         message = f"store {store!r}: must be one of {', '.join(STORES)}"
         raise ArgumentError(message)
-    if os.path.exists(output) and os.path.exists(source) and os.path.samefile(source, output):  # noqa: PTH110, PTH121
-        message = f"{os.fspath(output)}: is the input; name another output"
-        raise ArgumentError(message)
     return _pack(
         FileSource(source),
         decoding,
@@ -116,14 +113,16 @@ def ingest_file(
     path: str | os.PathLike[str],
     output: str | os.PathLike[str],
     shard_size: int = DEFAULT_SHARD_SIZE,
+    *,
+    progress: Progress | None = None,
 ) -> PackInfo:
     """Pack one UTF-8 file; an output that does not end in ``.dprompt`` is a folder that gets ``prompt.dprompt``.
 
-    A pack that is there already is replaced.
+    The folder is made if need be, and a pack that is there already is replaced.
 
     Cost: as :func:`pack`.
     """
-    return _pack(FileSource(path), Decoding(), ingest_output(output), shard_size=shard_size, overwrite=True)
+    return _ingest(FileSource(path), Decoding(), output, shard_size, progress)
 
 
 def ingest_string(text: str, output: str | os.PathLike[str], shard_size: int = DEFAULT_SHARD_SIZE) -> PackInfo:
@@ -131,22 +130,43 @@ def ingest_string(text: str, output: str | os.PathLike[str], shard_size: int = D
 
     Cost: as :func:`pack`.
     """
-    decoding = Decoding(errors="surrogatepass")
-    return _pack(TextSource(text), decoding, ingest_output(output), shard_size=shard_size, overwrite=True)
+    return _ingest(TextSource(text), Decoding(errors="surrogatepass"), output, shard_size)
+
+
+def _ingest(
+    source: Source,
+    decoding: Decoding,
+    output: str | os.PathLike[str],
+    shard_size: int,
+    progress: Progress | None = None,
+) -> PackInfo:
+    return _pack(
+        source,
+        decoding,
+        ingest_output(output),
+        shard_size=shard_size,
+        overwrite=True,
+        make_folder=True,
+        progress=progress,
+    )
 
 
 def ingest_output(output: str | os.PathLike[str]) -> Path:
-    """The pack that ``ingest`` writes for an output; makes the folder if it is one.
+    """The pack that ``ingest`` writes for an output.
 
     Raises:
-        OutputError: the folder cannot be made.
+        OutputError: the output is a file, but not a pack by its name.
     """
     place = Path(output)
-    if place.suffix == ".dprompt" and not place.is_dir():
-        return place
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        if place.suffix == ".dprompt" and not place.is_dir():
+            return place
+        if place.exists() and not place.is_dir():
+            message = f"{output}: is a file; name a folder, or a file that ends in .dprompt"
+            raise OutputError(message)
     except OSError as error:
+        if isinstance(error, DPromptError):
+            raise
         message = f"{output}: {error.strerror}"
         raise OutputError(message) from error
     return place / PACK_NAME
@@ -159,12 +179,17 @@ def _pack(
     *,
     shard_size: int,
     overwrite: bool,
+    make_folder: bool = False,
     level: int = DEFAULT_LEVEL,
     progress: Progress | None = None,
 ) -> PackInfo:
     reader = SourceReader(source, decoding, check_shard_size(shard_size))
-    with OutputFile(output, overwrite=overwrite) as file:
-        with _writing(SqliteWriter(str(file.partial))) as store:
+    file = OutputFile(output, overwrite=overwrite, make_folder=make_folder)
+    if source.reads(file.path):
+        message = f"{os.fspath(output)}: is the input; name another output"
+        raise ArgumentError(message)
+    with file:
+        with _writing(SqliteWriter(str(file.partial), os.fspath(output))) as store:
             writer = PackWriter(store, shard_size, level)
             for run in map_ahead(partial(_encode, level), _tasks(reader.shards(), shard_size)):
                 for encoded in run:

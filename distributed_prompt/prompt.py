@@ -9,7 +9,7 @@ from distributed_prompt import finding
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.file_backend import FileBackend
 from distributed_prompt.backends.memory_backend import MemoryBackend
-from distributed_prompt.errors import AddressError, ArgumentError, MaterialiseError, PackChangedError
+from distributed_prompt.errors import AddressError, ArgumentError, MaterialiseError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size, resolve, shard_count, spans
 from distributed_prompt.lines import Lines
 from distributed_prompt.sequences import Chunks
@@ -42,7 +42,7 @@ class DistributedPrompt:
         view_threshold: slices above this many characters are views; settable.
     """
 
-    __slots__ = ("__weakref__", "_backend", "_is_view", "_length", "_shard_size", "_shards", "_start", "view_threshold")
+    __slots__ = ("__weakref__", "_length", "_owns_shards", "_shard_size", "_shards", "_start", "view_threshold")
 
     def __init__(self, backend: Backend, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         """Use the pack that a backend has opened.
@@ -58,13 +58,18 @@ class DistributedPrompt:
                 f"a prompt is made of a Backend, not {type(backend).__name__}; dp.open(path) opens a file"
             )
             raise TypeError(message)
-        self._backend = backend
-        self._shards = Shards(backend.pack, cache_bytes)
-        self._shard_size = backend.pack.metadata.shard_size
-        self._start = 0
-        self._is_view = False
-        self._length = backend.pack.metadata.length
-        self.view_threshold = VIEW_THRESHOLD
+        self._bind(Shards(backend, cache_bytes), 0, backend.pack.metadata.length, VIEW_THRESHOLD, owns=True)
+
+    def _bind(self, shards: Shards, start: int, length: int, view_threshold: int, *, owns: bool) -> Self:
+        self._shards = shards
+        self._shard_size = shards.shard_size
+        self._start = start
+        self._length = length
+        self._owns_shards = owns
+        self.view_threshold = view_threshold
+        if owns:
+            shards.owned = True
+        return self
 
     @classmethod
     def from_text(cls, text: str, *, shard_size: int = DEFAULT_SHARD_SIZE) -> Self:
@@ -84,9 +89,10 @@ class DistributedPrompt:
     def close(self) -> None:
         """Let go of the pack. Using the prompt or a view of it raises ClosedError from now on.
 
-        Closing a view does nothing: the prompt it belongs to is what holds the pack.
+        Closing a view does nothing: the prompt it belongs to is what holds the pack. Only a view that was
+        unpickled without its prompt holds the pack itself.
         """
-        if not self._is_view:
+        if self._owns_shards or not self._shards.owned:
             self._shards.close()
 
     def __enter__(self) -> Self:
@@ -151,17 +157,13 @@ class DistributedPrompt:
             if stop - start > self.view_threshold:
                 return self._view(start, stop)
             return self._text(start, stop)
-        try:
-            index = key.__index__()
-        except AttributeError:
-            message = f"string indices must be integers, not '{type(key).__name__}'"
-            raise TypeError(message) from None
-        if index < 0:
-            index += self._length
-        if not 0 <= index < self._length:
-            message = "string index out of range"
-            raise IndexError(message)
-        return self._text(index, index + 1)
+        if not hasattr(type(key), "__index__"):
+            return ""[key]  # raises str's own error
+        index = operator.index(key)
+        start = index + self._length if index < 0 else index
+        if not 0 <= start < self._length:
+            return ""[key]  # as above
+        return self._text(start, start + 1)
 
     def view(self, start: Index = None, stop: Index = None, /) -> "DistributedPrompt":
         """The range ``[start, stop)`` as a prompt that shares the shards, whatever its length.
@@ -288,7 +290,7 @@ class DistributedPrompt:
         return find(self._pieces(first, last), sub)
 
     def chunks(self, size: int, overlap: int = 0) -> "Chunks[str | DistributedPrompt]":
-        """The text in consecutive chunks, as a lazy sequence: what a loop of slices would give.
+        """The text in consecutive chunks, as a lazy sequence; none lies wholly within the one before it.
 
         Args:
             size: characters a chunk; the last may be shorter.
@@ -319,7 +321,7 @@ class DistributedPrompt:
 
         Cost: one shard, and one more in a view.
         """
-        index = offset.__index__()
+        index = operator.index(offset)
         if index < 0:
             index += self._length
         if not 0 <= index <= self._length:
@@ -333,7 +335,7 @@ class DistributedPrompt:
 
         Cost: as one item of :attr:`lines`.
         """
-        return self.lines.start(line.__index__())
+        return self.lines.start(operator.index(line))
 
     def __copy__(self) -> Self:
         """The same: it cannot change."""
@@ -344,9 +346,8 @@ class DistributedPrompt:
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        """What opens the same pack elsewhere: its address and root digest, never the text."""
-        settings = (self._start, self._length, self.view_threshold, self._shards.cache_bytes)
-        return _reopen, (self._backend, self._root_digest, *settings)
+        """What opens the same pack elsewhere, never the text."""
+        return _reopen, (self._shards, self._start, self._length, self.view_threshold, self._owns_shards)
 
     @property
     def _root_digest(self) -> str:
@@ -355,14 +356,7 @@ class DistributedPrompt:
     def _view(self, start: int, stop: int) -> "DistributedPrompt":
         """A view in local offsets that are in range. Flat: a view of a view is one of the prompt."""
         view = object.__new__(DistributedPrompt)
-        view._backend = self._backend
-        view._shards = self._shards
-        view._shard_size = self._shard_size
-        view._start = self._start + start
-        view._length = stop - start
-        view.view_threshold = self.view_threshold
-        view._is_view = True
-        return view
+        return view._bind(self._shards, self._start + start, stop - start, self.view_threshold, owns=False)
 
     def _text(self, start: int, stop: int) -> str:
         """The characters of a local range that is in range, as an ordinary string."""
@@ -458,27 +452,11 @@ def open(address: str | os.PathLike[str], *, cache_bytes: int = DEFAULT_CACHE_BY
     return DistributedPrompt(FileBackend(shown), cache_bytes=cache_bytes)
 
 
-def _reopen(
-    backend: Backend,
-    root_digest: str,
-    start: int,
-    length: int,
-    view_threshold: int,
-    cache_bytes: int,
-) -> DistributedPrompt:
-    """Unpickle a prompt or a view."""
-    found = backend.pack.metadata.root_digest
-    if found != root_digest:
-        backend.close()
-        message = (
-            f"{backend.pack.name}: root digest {found[:16]}…, expected {root_digest[:16]}…: another pack lies there now"
-        )
-        raise PackChangedError(message)
-    prompt = DistributedPrompt(backend, cache_bytes=cache_bytes)
-    prompt.view_threshold = view_threshold
-    if (start, length) == (0, len(prompt)):
-        return prompt
-    return prompt.view(start, start + length)
+def _reopen(shards: Shards, *place: int) -> DistributedPrompt:
+    """Unpickle a prompt or a view, from its start, length, threshold, and whether it owns the shards."""
+    start, length, view_threshold, owns = place
+    prompt = object.__new__(DistributedPrompt)
+    return prompt._bind(shards, start, length, view_threshold, owns=bool(owns))  # its own class
 
 
 def _found(offset: int) -> int:

@@ -3,12 +3,14 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from operator import index
 from typing import SupportsIndex, TypeVar, overload
 
 from distributed_prompt.errors import ArgumentError
 
 Item_co = TypeVar("Item_co", covariant=True)
 _SHOWN_ITEMS = 6
+_SHOWN_CHARACTERS = 60
 
 
 class LazySequence(Sequence[Item_co]):
@@ -22,8 +24,8 @@ class LazySequence(Sequence[Item_co]):
         """Number of items."""
 
     @abstractmethod
-    def item(self, index: int) -> Item_co:
-        """The item at an index that is in range."""
+    def item(self, number: int) -> Item_co:
+        """The item of a number (from 0) that is in range."""
 
     def part(self, indices: range) -> "LazySequence[Item_co]":
         """The items at some indices, which are in range, lazily."""
@@ -59,10 +61,16 @@ class LazySequence(Sequence[Item_co]):
     __hash__ = None  # type: ignore[assignment]  # as a list
 
     def __repr__(self) -> str:
-        """The first items, and how many there are."""
-        items = [repr(item) for item in islice(self, _SHOWN_ITEMS)]
+        """The beginnings of the first items, and how many more there are."""
+        items = [_shown(item) for item in islice(self, _SHOWN_ITEMS)]
         more = len(self) - len(items)
         return f"[{', '.join(items)}{f', … {more:,} more' if more else ''}]"
+
+
+def _shown(item: object) -> str:
+    if isinstance(item, str) and len(item) > _SHOWN_CHARACTERS:
+        return f"{item[:_SHOWN_CHARACTERS]!r}…"
+    return repr(item)
 
 
 class _Slice(LazySequence[Item_co]):
@@ -75,8 +83,8 @@ class _Slice(LazySequence[Item_co]):
     def __len__(self) -> int:
         return len(self._indices)
 
-    def item(self, index: int) -> Item_co:
-        return self._base.item(self._indices[index])
+    def item(self, number: int) -> Item_co:
+        return self._base.item(self._indices[number])
 
 
 class Chunks(LazySequence[Item_co]):
@@ -86,8 +94,10 @@ class Chunks(LazySequence[Item_co]):
         """Take the text's length and what gives ``[start, stop)`` of it.
 
         Raises:
+            TypeError: a number is no integer.
             ArgumentError: the size is below 1, or the overlap is not below the size.
         """
+        size, overlap = index(size), index(overlap)
         if size < 1:
             message = f"chunk size {size}: must be at least 1 character"
             raise ArgumentError(message)
@@ -105,7 +115,7 @@ class Chunks(LazySequence[Item_co]):
             return min(1, self._length)
         return 1 + -(-(self._length - self._size) // self._step)
 
-    def item(self, index: int) -> Item_co:
-        """The chunk at an index that is in range."""
-        start = index * self._step
+    def item(self, number: int) -> Item_co:
+        """The chunk of a number (from 0) that is in range."""
+        start = number * self._step
         return self._cut(start, min(self._length, start + self._size))

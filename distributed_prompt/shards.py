@@ -10,7 +10,8 @@ from itertools import chain, islice
 from threading import Lock
 from typing import TypeVar
 
-from distributed_prompt.store.pack import Pack
+from distributed_prompt.backends.base import Backend
+from distributed_prompt.errors import ClosedError, PackChangedError
 from distributed_prompt.text.lines import newline_position
 from distributed_prompt.text.pieces import Piece, decode
 from distributed_prompt.workers import map_ahead
@@ -46,12 +47,21 @@ class Shards:
 
     Single shards are kept, least recently used ones dropped first, so that together they stay within
     the budget; one that exceeds it alone is kept alone. A pass over many shards leaves the cache be.
+
+    Attributes:
+        pack: the open pack.
+        shard_size: characters a shard.
+        cache_bytes: the budget.
+        owned: whether a prompt of the whole text, rather than views alone, decides when to close.
     """
 
-    def __init__(self, pack: Pack, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        """Take an open pack; nothing is decoded yet."""
-        self.pack = pack
-        self.shard_size = pack.metadata.shard_size
+    def __init__(self, backend: Backend, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        """Take an open backend; nothing is decoded yet."""
+        self._backend = backend
+        self.pack = backend.pack
+        self.shard_size = self.pack.metadata.shard_size
+        self._closed = False
+        self.owned = False
         self.cache_bytes = cache_bytes
         self._texts: OrderedDict[int, str] = OrderedDict()
         self._lock = Lock()
@@ -82,7 +92,7 @@ class Shards:
     def keep(self, shard: int, text: str) -> None:
         """Put a decoded shard into the cache."""
         with self._lock:
-            if shard in self._texts:
+            if self._closed or shard in self._texts:
                 return
             self._texts[shard] = text
             self._cached_bytes += sys.getsizeof(text)
@@ -91,12 +101,14 @@ class Shards:
 
     def newlines_before(self, offset: int) -> int:
         """Newlines among the characters before an offset. Decodes the shard that it lies in, if it lies inside one."""
+        self.check_open()
         shard, inside = divmod(offset, self.shard_size)
         before = self.pack.directory.newlines_before(shard)
         return before + self.text(shard).count("\n", 0, inside) if inside else before
 
     def newline_offset(self, ordinal: int) -> int:
         """The offset of newline number ``ordinal`` (from 0), which must exist. Decodes its shard."""
+        self.check_open()
         shard, inside = self.pack.directory.find_newline(ordinal)
         return shard * self.shard_size + newline_position(self.text(shard), inside)
 
@@ -153,14 +165,25 @@ class Shards:
 
     def close(self) -> None:
         """Drop the cache and let go of the pack."""
-        self.pack.close()
         with self._lock:
+            self._closed = True
             self._texts.clear()
             self._cached_bytes = 0
+        self._backend.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """What opens the same pack elsewhere: the backend's address and the root digest, never the text."""
+        return _reopen, (self._backend, self.pack.metadata.root_digest, self.cache_bytes)
 
     def renew_lock(self) -> None:
         """In a forked child: another thread may have held the lock at the moment of the fork."""
         self._lock = Lock()
+
+    def check_open(self) -> None:
+        """For what may be answered from memory: reading a shard finds out by itself."""
+        if self._closed:
+            message = f"{self.pack.name} is closed"
+            raise ClosedError(message)
 
     def _decode(self, shard: int, data: bytes) -> str:
         try:
@@ -175,6 +198,17 @@ class Shards:
         with self._lock:
             self._decoded_shards += shards
             self._decoded_bytes += data_bytes
+
+
+def _reopen(backend: Backend, root_digest: str, cache_bytes: int) -> Shards:
+    """Unpickle."""
+    found = backend.pack.metadata.root_digest
+    if found != root_digest:
+        name = backend.pack.name
+        backend.close()
+        message = f"{name}: root digest {found[:16]}…, expected {root_digest[:16]}…: another pack lies there now"
+        raise PackChangedError(message)
+    return Shards(backend, cache_bytes)
 
 
 _instances: "weakref.WeakSet[Shards]" = weakref.WeakSet()

@@ -13,8 +13,15 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from distributed_prompt.backends.file_backend import is_shard_folder
-from distributed_prompt.errors import AddressError, ArgumentError, PackNotFoundError, PackReadError, UndecodableError
-from distributed_prompt.text.pieces import encode
+from distributed_prompt.errors import (
+    AddressError,
+    ArgumentError,
+    DPromptError,
+    PackNotFoundError,
+    PackReadError,
+    UndecodableError,
+)
+from distributed_prompt.text.pieces import decode, encode
 
 STANDARD_INPUT = "-"
 ERROR_MODES = ("strict", "surrogateescape", "surrogatepass", "replace", "ignore")
@@ -96,6 +103,9 @@ class Source(Protocol):
     def locate(self, offset: int) -> str:
         """Where byte ``offset`` of all is, for a person."""
 
+    def reads(self, path: Path) -> bool:
+        """Whether ``path`` is one of the files that the bytes come from."""
+
 
 class FileSource:
     """Files whose bytes follow each other as one text: usually one."""
@@ -116,16 +126,33 @@ class FileSource:
         self.name = "stdin"
         self.size_bytes: int | None = None
         if self._shown == STANDARD_INPUT:
-            self._files = []
+            self._files: list[Path] = []
             return
-        place = Path(os.path.abspath(self._shown))  # noqa: PTH100  # also names '.'
-        if not place.exists():
+        try:
+            self._look(Path(os.path.abspath(self._shown)))  # noqa: PTH100  # also names '.'
+        except OSError as error:
+            if isinstance(error, DPromptError):
+                raise
+            message = f"{self._shown}: {error.strerror}"
+            raise PackReadError(message) from error
+
+    def _look(self, place: Path) -> None:
+        try:
+            place.stat()
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
             message = f"{self._shown}: no such file"
-            raise PackNotFoundError(message)
+            raise PackNotFoundError(message) from error
         self.name = place.name
         self._files = shard_files(place, self._shown) if place.is_dir() else [place]
         if all(file.is_file() for file in self._files):
             self.size_bytes = sum(file.stat().st_size for file in self._files)
+
+    def reads(self, path: Path) -> bool:
+        """See the contract."""
+        try:
+            return any(file.samefile(path) for file in self._files)
+        except OSError:
+            return False
 
     def blocks(self) -> Iterator[bytes]:
         """See the contract.
@@ -134,8 +161,7 @@ class FileSource:
             PackReadError: the system could not read.
         """
         if self._shown == STANDARD_INPUT:
-            self._starts = [(0, "standard input")]
-            yield from iter(partial(sys.stdin.buffer.read, _READ_BYTES), b"")
+            yield from self._standard_input()
             return
         total = 0
         for file in self._files:
@@ -149,6 +175,14 @@ class FileSource:
             except OSError as error:
                 message = f"{shown}: {error.strerror}"
                 raise PackReadError(message) from error
+
+    def _standard_input(self) -> Iterator[bytes]:
+        self._starts = [(0, "standard input")]
+        try:
+            yield from iter(partial(sys.stdin.buffer.read, _READ_BYTES), b"")
+        except (AttributeError, OSError) as error:
+            message = f"standard input: cannot be read ({getattr(error, 'strerror', None) or 'it is closed'})"
+            raise PackReadError(message) from error
 
     def locate(self, offset: int) -> str:
         """See the contract."""
@@ -173,6 +207,10 @@ class TextSource:
         """See the contract."""
         return f"string: byte {offset}"
 
+    def reads(self, path: Path) -> bool:  # noqa: ARG002  # the contract's
+        """Never: it is in memory."""
+        return False
+
 
 def shard_files(folder: Path, shown: str) -> list[Path]:
     """The text files of a folder as the first version of this project wrote it, in order.
@@ -185,8 +223,10 @@ def shard_files(folder: Path, shown: str) -> list[Path]:
         message = f"{shown}: is a folder; name a text file, or a folder of NNNN.txt shards with meta.json"
         raise AddressError(message)
     try:
-        count = int(json.loads((folder / "meta.json").read_text(encoding="utf-8"))["num_shards"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        count = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["num_shards"]
+        if type(count) is not int or count < 1:
+            raise ValueError(count)  # noqa: TRY301  # one place says what is wrong with the file
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         message = f"{shown}: meta.json: cannot be read as the index of a shard folder ({error!r})"
         raise PackReadError(message) from error
     files = [folder / f"{shard:04d}.txt" for shard in range(count)]
@@ -216,6 +256,12 @@ class SourceReader:
             UndecodableError: the bytes are no text in this encoding; names file and byte offset.
             PackReadError: the system could not read.
         """
+        for shard in self._cut():
+            if self._proof:
+                self._proof.add(shard)
+            yield shard
+
+    def _cut(self) -> Iterator[Shard]:
         cutter = _Cutter(self._shard_size)
         decoder = _Decoder(self._decoding)
         for block in self._source.blocks():
@@ -227,16 +273,17 @@ class SourceReader:
 
     def _decode(self, decoder: "_Decoder", block: bytes, *, final: bool) -> str | bytes:
         try:
-            text = decoder.decode(block, final=final)
+            return decoder.decode(block, final=final)
         except UnicodeDecodeError as error:
             at = self.source_bytes - len(error.object) + error.start
             what = f"0x{error.object[error.start]:02x} is not {self._decoding.encoding} ({error.reason})"
-            advice = "name its --encoding, or keep such bytes with --errors surrogateescape"
+            advice = "dprompt pack takes another --encoding, and keeps such bytes with --errors surrogateescape"
             message = f"{self._source.locate(at)}: {what}; {advice}"
             raise UndecodableError(message) from error
-        if self._proof:
-            self._proof.add(text)
-        return text
+        except UnicodeError as error:
+            # What codecs say of a text as a whole, such as one without its byte order mark.
+            message = f"{self._source.locate(0)}: {error}; name the exact --encoding"
+            raise UndecodableError(message) from error
 
     @property
     def sha256(self) -> str:
@@ -246,7 +293,7 @@ class SourceReader:
     @property
     def exact(self) -> bool:
         """Whether encoding the text gives the very bytes again. To be asked when all was read."""
-        return self._proof is None or self._proof.sha256() == self.sha256
+        return self._proof is None or not self.source_bytes or self._proof.sha256() == self.sha256
 
 
 class _Decoder:
@@ -275,11 +322,12 @@ class _Proof:
         self._sha256 = hashlib.sha256()
         self._possible = True
 
-    def add(self, text: str | bytes) -> None:
+    def add(self, shard: Shard) -> None:
+        """Encode a shard; some codecs depend on where a text is cut, so it must be cut as unpacking will."""
         if self._possible:
             try:
-                self._sha256.update(text if isinstance(text, bytes) else self._encoder.encode(text))
-            except UnicodeEncodeError:
+                self._sha256.update(self._encoder.encode(decode(shard.data)))
+            except UnicodeError:
                 self._possible = False
 
     def sha256(self) -> str:

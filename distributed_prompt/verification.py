@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from distributed_prompt.errors import DPromptError
+from distributed_prompt.errors import CorruptPackError, DPromptError
 from distributed_prompt.geometry import SEGMENT_SHARDS, shard_count
 from distributed_prompt.store.base import Table
 from distributed_prompt.store.directory import Column, Directory, RootEntry, ShardRecord, root_digest, segment_digest
 from distributed_prompt.store.documents import BLOCK_DOCUMENTS, Document
+from distributed_prompt.store.metadata import DOCUMENTS_FEATURE
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.store.pack_writer import describe_shard
 from distributed_prompt.text.pieces import decode
@@ -18,6 +19,7 @@ from distributed_prompt.workers import map_ahead
 Progress = Callable[[int, int | None], None]
 Value = TypeVar("Value")
 _RUN_CHARACTERS = 2**21
+_SEGMENT_MASK = 2**32 - 1
 
 
 class _Found(NamedTuple):
@@ -51,6 +53,7 @@ def _problems(pack: Pack, progress: Progress | None) -> Iterator[str]:
     documents: list[Document] = []
     yield from _guarded(_collect(pack.documents(), documents))
     totals = _Totals(pack, documents)
+    yield from _guarded(totals.begin())
     shards = range(pack.metadata.shards)
     step = max(1, _RUN_CHARACTERS // pack.metadata.shard_size)
     runs = (shards[at : at + step] for at in range(0, len(shards), step))
@@ -78,17 +81,24 @@ def _collect(values: Iterable[Value], into: list[Value]) -> Iterator[str]:
 
 def _unexpected_rows(pack: Pack) -> Iterator[str]:
     metadata = pack.metadata
-    segments = range(shard_count(metadata.shards, SEGMENT_SHARDS))
-    expected = {
-        Table.SHARDS: range(metadata.shards),
-        Table.DIRECTORY: {Column.ROOT.key(0)} | {column.key(segment) for column in Column for segment in segments},
-        Table.DOCUMENTS: range(shard_count(metadata.documents, BLOCK_DOCUMENTS)),
-        Table.NGRAMS: range(0),
-    }
-    for table in Table:
-        yield from (
-            f"{table}: row {key} belongs to nothing" for key in pack.store.keys(table) if key not in expected[table]
-        )
+    segments = shard_count(metadata.shards, SEGMENT_SHARDS)
+    if pack.store.has_pages:
+        for segment in range(segments):
+            yield from _guarded(_places_problems(pack, segment))
+    rows: dict[int, int] = {int(column): segments for column in Column} | {int(Column.ROOT): 1}
+    for table, is_expected in (
+        (Table.SHARDS, lambda key: 0 <= key < metadata.shards),
+        (Table.DIRECTORY, lambda key: key & _SEGMENT_MASK < rows.get(key >> 32, 0)),
+        (Table.DOCUMENTS, lambda key: 0 <= key < shard_count(metadata.documents, BLOCK_DOCUMENTS)),
+        (Table.NGRAMS, lambda _: False),
+    ):
+        yield from (f"{table}: row {key} belongs to nothing" for key in pack.store.keys(table) if not is_expected(key))
+
+
+def _places_problems(pack: Pack, segment: int) -> Iterator[str]:
+    """Nothing, once the places could be read: they are hints, and only the file itself could contradict them."""
+    pack.directory.places(segment)
+    yield from ()
 
 
 def _check_run(pack: Pack, shards: range) -> list[_Found]:
@@ -119,28 +129,53 @@ def _differences(directory: Directory, shard: int, found: ShardRecord) -> Iterat
 
 
 class _Totals:
-    """What the shards add up to, and the documents' digests."""
+    """What the shards add up to, and whether the metadata, the root and the documents say so."""
 
     def __init__(self, pack: Pack, documents: list[Document]) -> None:
         self._pack = pack
+        self._documents = documents
         self._records: list[ShardRecord] = []
         self._complete = True
         self._roots: list[RootEntry] = []
         self._largest_width = 0
         self._ends_line = True
-        self._original = Original(documents[0]) if len(documents) == 1 and documents[0].exact else None
+        self._originals: list[Original] = []
+        self._failures: list[str] = []
+
+    def begin(self) -> Iterator[str]:
+        """What is wrong with the documents before any text is read."""
+        metadata = self._pack.metadata
+        if (DOCUMENTS_FEATURE in metadata.features) != (metadata.documents > 0):
+            yield f"metadata: features {metadata.features}, but documents {metadata.documents}"
+        for document in self._documents:
+            if not 0 <= document.start <= document.stop <= metadata.length:
+                yield f"document {document.name}: start {document.start}, stop {document.stop} are not in the text"
+        if len(self._documents) == 1:
+            (document,) = self._documents
+            if document.start != 0 or document.stop < metadata.length:
+                yield f"document {document.name}: start {document.start}, stop {document.stop} are not all of the text"
+            if document.exact:
+                self._originals.append(Original(document))
 
     def add(self, found: _Found) -> None:
+        """Take the next shard."""
         if found.record is None:
             self._complete = False
             return
         self._records.append(found.record)
         self._largest_width = max(self._largest_width, found.record.width)
         self._ends_line = found.data.endswith(b"\n")
-        if self._original:
-            self._original.encode(found.data)
+        self._originals = [original for original in self._originals if self._encodes(original, found.data)]
         if found.shard % SEGMENT_SHARDS == SEGMENT_SHARDS - 1:
             self._close_segment()
+
+    def _encodes(self, original: Original, data: bytes) -> bool:
+        try:
+            original.encode(data)
+        except CorruptPackError as error:
+            self._failures.append(str(error))
+            return False
+        return True
 
     def _close_segment(self) -> None:
         records, self._records = self._records, []
@@ -148,6 +183,7 @@ class _Totals:
         self._roots.append(RootEntry(sum(r.utf8_bytes for r in records), sum(r.newlines for r in records), digest))
 
     def problems(self) -> Iterator[str]:
+        """What is wrong with the whole, once every shard was added."""
         if not self._complete:
             # The shards' own problems say it all.
             return
@@ -167,8 +203,10 @@ class _Totals:
         for segment, (found_entry, entry) in enumerate(zip(roots, self._pack.directory.root(), strict=True)):
             if found_entry != entry:
                 yield f"directory: root: segment {segment} is not what its shards make it"
-        if self._original:
-            yield from self._original.problems()
+        yield from self._failures
+        for original in self._originals:
+            original.finish()
+            yield from original.problems()
 
 
 def _shown(value: object) -> str:

@@ -21,8 +21,6 @@ def _available_cores() -> int:
 
 
 WORKERS = min(8, _available_cores())
-
-
 _AHEAD = 2 * WORKERS
 
 
@@ -51,17 +49,23 @@ def map_ahead(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iter
     """Results in the order of the tasks, computed on the workers a few tasks ahead of their use.
 
     A task is taken only when there is room for it, so memory is bounded by twice as many tasks and
-    results as there are workers. Closing the iterator cancels what has not begun and waits for what has.
+    results as there are workers. Closing the iterator cancels what has not begun.
     """
-    executor = _pool.executor()
-    pending: deque[Future[Result]] = deque()
+    pending: deque[tuple[Task, Future[Result], int]] = deque()
+
+    def first() -> Result:
+        task, future, process = pending.popleft()
+        # The threads stay behind in a fork, so a child does by itself what its parent had begun.
+        return future.result() if os.getpid() == process else function(task)
+
     try:
         for task in tasks:
-            pending.append(executor.submit(function, task))
+            pending.append((task, _pool.executor().submit(function, task), os.getpid()))
             if len(pending) > _AHEAD:
-                yield pending.popleft().result()
+                yield first()
         while pending:
-            yield pending.popleft().result()
+            yield first()
     finally:
-        for future in pending:
-            future.cancel()
+        for _, future, process in pending:
+            if os.getpid() == process:
+                future.cancel()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from distributed_prompt.cli import main
+
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OPTIONS = doctest.ELLIPSIS
@@ -54,7 +56,7 @@ def test_every_block_of_the_readme_does_what_it_shows(clean_folder: Path) -> Non
             continue
         for command, expected in expected_transcript(block):
             done = subprocess.run(
-                command, shell=True, cwd=clean_folder, text=True, capture_output=True, check=False, timeout=120
+                ["/bin/sh", "-c", command], cwd=clean_folder, text=True, capture_output=True, check=False, timeout=120
             )
             found = (done.stdout + done.stderr).rstrip("\n") + "\n"
             wanted = expected.replace("…", "...") or "\n"
@@ -63,7 +65,5 @@ def test_every_block_of_the_readme_does_what_it_shows(clean_folder: Path) -> Non
 
 
 def test_the_readme_lists_every_command() -> None:
-    from distributed_prompt.cli import main
-
     text = README.read_text(encoding="utf-8")
     assert [name for name in main.commands if f"| `{name} " not in text] == []

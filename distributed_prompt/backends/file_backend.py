@@ -1,6 +1,7 @@
 """Packs on this disk."""
 
 import os
+import stat
 from pathlib import Path
 from typing import Self
 
@@ -44,7 +45,15 @@ class FileBackend(Backend):
 def find_pack(path: str | os.PathLike[str]) -> Path:
     """The absolute path of the pack at ``path``, which may be the folder that holds it."""
     place = Path(os.path.abspath(os.fspath(path)))  # noqa: PTH100  # Path.absolute keeps '..'
-    if place.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(place.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        message = f"{path}: no such file"
+        raise PackNotFoundError(message) from error
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise PackReadError(message) from error
+    if is_folder:
         inside = place / PACK_NAME
         if inside.is_file():
             return inside
@@ -56,9 +65,6 @@ def find_pack(path: str | os.PathLike[str]) -> Path:
             raise AddressError(message)
         message = f"{path}: a folder without {PACK_NAME}; name a pack, or make one with: dprompt pack FILE -o OUT"
         raise AddressError(message)
-    if not place.exists():
-        message = f"{path}: no such file"
-        raise PackNotFoundError(message)
     return place
 
 

@@ -1,11 +1,18 @@
 """Files that appear whole or not at all: written beside their final name, synced, renamed."""
 
+import errno
 import fcntl
+import hashlib
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from distributed_prompt.errors import ArgumentError, OutputError, OutputExistsError
+from distributed_prompt.errors import ArgumentError, DPromptError, OutputError, OutputExistsError
+
+_LONGEST_NAME_BYTES = 240
 
 
 class OutputFile:
@@ -13,45 +20,83 @@ class OutputFile:
 
     The partial file is named after the final one and locked, so a second writer is turned away, and what
     a killed one left behind is cleared by the next. Without ``publish`` nothing remains.
+
+    Attributes:
+        path: the final name, absolute; the file that a symbolic link points to.
+        partial: the name under which it is written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool, make_folder: bool = False) -> None:
         """Name the output.
 
         Args:
-            path: the final name, in a folder that exists.
+            path: the final name.
             overwrite: whether a file of that name may be replaced.
+            make_folder: whether to make its folder; otherwise that must exist.
         """
-        self.path = Path(os.path.abspath(os.fspath(path)))  # noqa: PTH100  # Path.absolute keeps '..'
-        self.partial = self.path.with_name(f".{self.path.name}.partial")
+        self.path = Path(os.path.realpath(os.fspath(path)))
+        self.partial = self.path.with_name(f".{_short(self.path.name)}.partial")
         self._shown = os.fspath(path)
         self._overwrite = overwrite
+        self._make_folder = make_folder
+        self._made_folders: list[Path] = []
         self._lock = -1
 
     def __enter__(self) -> Self:
         """Check the name and take the lock.
 
         Raises:
-            ArgumentError: the name is a folder's.
+            ArgumentError: the name is that of a folder or a device.
             OutputExistsError: the file is there and may not be replaced.
             OutputError: the folder cannot be written to, or another process writes this file.
         """
-        if self.path.is_dir():
-            message = f"{self._shown}: is a folder; name a file"
-            raise ArgumentError(message)
-        self._refuse_existing()
-        while not self._take():
-            pass
+        with self._failures():
+            self._check()
+            if self._make_folder:
+                self._make_folders()
+            while not self._take():
+                pass
         return self
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Say what the system refused in our own words."""
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, DPromptError):
+                raise
+            missing = error.errno == errno.ENOENT and not self.path.parent.exists()
+            message = f"{self._shown}: {'its folder does not exist' if missing else error.strerror}"
+            raise OutputError(message) from error
+
+    def _check(self) -> None:
+        try:
+            mode = self.path.stat().st_mode
+        except FileNotFoundError:
+            return
+        if not stat.S_ISREG(mode):
+            message = f"{self._shown}: is a {'folder' if stat.S_ISDIR(mode) else 'device'}; name a file"
+            raise ArgumentError(message)
+        if not self._overwrite:
+            message = f"{self._shown}: exists; choose another name, or overwrite it with --force (overwrite=True)"
+            raise OutputExistsError(message)
+
+    def _make_folders(self) -> None:
+        missing = [folder for folder in (self.path.parent, *self.path.parent.parents) if not folder.exists()]
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
+            self._made_folders.append(folder)
 
     def _take(self) -> bool:
         """Make the partial file anew and lock it; False if another writer's was in the way and is gone now."""
         try:
-            self._lock = os.open(self.partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._lock = os.open(self.partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         except OSError as error:
-            missing = not self.path.parent.exists()
-            message = f"{self._shown}: {'its folder does not exist' if missing else error.strerror}"
-            raise OutputError(message) from error
+            if error.errno != errno.ELOOP:
+                raise
+            self.partial.unlink()
+            return False
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -68,16 +113,11 @@ class OutputFile:
     def _is_current(self) -> bool:
         """Whether the locked file still has the partial name: its last writer may have renamed it."""
         try:
-            found = self.partial.stat()
+            found = self.partial.lstat()
         except FileNotFoundError:
             return False
         mine = os.fstat(self._lock)
         return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
-
-    def _refuse_existing(self) -> None:
-        if not self._overwrite and self.path.exists():
-            message = f"{self._shown}: exists; choose another name, or overwrite it with --force (overwrite=True)"
-            raise OutputExistsError(message)
 
     def publish(self) -> None:
         """Sync the partial file and give it its final name.
@@ -86,38 +126,45 @@ class OutputFile:
             OutputExistsError: a file of that name has appeared meanwhile and may not be replaced.
             OutputError: the system refused.
         """
-        try:
+        with self._failures():
             os.fsync(self._lock)
+            self._check()
             if self._overwrite:
                 self.partial.replace(self.path)
             else:
                 self._link()
+            self._made_folders = []
             folder = os.open(self.path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
             finally:
                 os.close(folder)
-        except OSError as error:
-            if isinstance(error, OutputExistsError):
-                raise
-            message = f"{self._shown}: {error.strerror}"
-            raise OutputError(message) from error
 
     def _link(self) -> None:
+        """Take the final name only if nobody has it: renaming would replace whatever came in between."""
         try:
             os.link(self.partial, self.path)
         except FileExistsError:
-            self._refuse_existing()
+            self._check()
             raise
         except OSError:
-            self._refuse_existing()
+            # A file system without hard links: the check just made has to do.
             self.partial.rename(self.path)
 
     def __exit__(self, *exception: object) -> None:
         """Remove the partial name if it is still there, and let go of the lock."""
         self._clear()
+        for folder in reversed(self._made_folders):
+            with suppress(OSError):
+                folder.rmdir()
 
     def _clear(self) -> None:
         if self._is_current():
             self.partial.unlink()
         os.close(self._lock)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for what the partial file's adds."""
+    data = os.fsencode(name)
+    return name if len(data) <= _LONGEST_NAME_BYTES else hashlib.sha256(data).hexdigest()

@@ -39,10 +39,12 @@ class Store(ABC):
     Attributes:
         name: what errors call the pack, usually its path.
         engine: ``"sqlite"``, ``"lmdb"`` or ``"memory"``.
+        has_pages: whether its rows have places in a file.
     """
 
     name: str
     engine: str
+    has_pages: bool
 
     @abstractmethod
     def metadata(self) -> dict[str, str]:

@@ -47,6 +47,7 @@ _ROOT_ENTRY = struct.Struct("<QQ32s")
 _ROOT_HEAD = struct.Struct("<QQ")
 _PLACES_LEVEL = 9
 _SIZES_BYTES = 13
+_PLACE_BYTES = 12
 _U32_MODULUS = 2**32
 
 
@@ -90,6 +91,14 @@ class RootEntry(NamedTuple):
     utf8_bytes: int
     newlines: int
     digest: bytes
+
+
+_ENTRY_BYTES = {
+    Column.DIGESTS: codec.DIGEST_BYTES,
+    Column.SIZES: _SIZES_BYTES,
+    Column.CHECKSUMS: _U64.size,
+    Column.ROOT: _ROOT_ENTRY.size,
+}
 
 
 class DirectoryWriter:
@@ -147,9 +156,9 @@ class Directory:
     def __init__(self, store: Store, metadata: Metadata) -> None:
         """Take the open store and its metadata; nothing is read yet."""
         self._shards = metadata.shards
-        self._segments = shard_count(metadata.shards, SEGMENT_SHARDS)
         self._name = store.name
-        self._row = lru_cache(_CACHED_ROWS)(partial(_get, store))
+        self._has_pages = store.has_pages
+        self._row = lru_cache(_CACHED_ROWS)(partial(_get, store, metadata.shards))
         self._sizes = lru_cache(_CACHED_ROWS)(partial(_get_sizes, store, metadata.shards))
         self._newline_sums = lru_cache(_CACHED_ROWS)(partial(_newline_sums, self._sizes))
         self._root_sums: list[int] | None = None
@@ -157,11 +166,7 @@ class Directory:
     def checksum(self, shard: int) -> int:
         """The fast sum that the shard's blob must have."""
         segment, index = divmod(shard, SEGMENT_SHARDS)
-        try:
-            number: int = _U64.unpack_from(self._row(Column.CHECKSUMS, segment), index * _U64.size)[0]
-        except struct.error as error:
-            message = f"{self._name}: directory: checksums of segment {segment}: too short"
-            raise CorruptPackError(message) from error
+        number: int = _U64.unpack_from(self._row(Column.CHECKSUMS, segment), index * _U64.size)[0]
         return number
 
     def record(self, shard: int) -> ShardRecord:
@@ -176,19 +181,27 @@ class Directory:
 
     def root(self) -> list[RootEntry]:
         """What is known of whole segments."""
-        row = self._row(Column.ROOT, 0)
-        if len(row) != self._segments * _ROOT_ENTRY.size:
-            message = f"{self._name}: directory: root: {len(row)} bytes for {self._segments} segments"
-            raise CorruptPackError(message)
-        return parse_root(row)
+        return parse_root(self._row(Column.ROOT, 0))
 
     def places(self, segment: int) -> list[Place]:
-        """Where one segment's blobs lie in the file; empty in a store without pages."""
-        try:
-            row = self._row(Column.PLACES, segment)
-        except CorruptPackError:
+        """Where one segment's blobs lie in the file; empty in a store without pages.
+
+        Raises:
+            CorruptPackError: there should be a row, but it is missing or damaged. The text is not: a
+                reader that wants a hint does without.
+        """
+        if not self._has_pages:
             return []
-        return parse_places(row)
+        expected = min(SEGMENT_SHARDS, self._shards - segment * SEGMENT_SHARDS)
+        try:
+            places = parse_places(self._row(Column.PLACES, segment))
+            what = f"{len(places)} for {expected} shards"
+        except CorruptPackError as error:
+            places, what = [], str(error).removeprefix(f"{self._name}: ")
+        if len(places) != expected:
+            message = f"{self._name}: directory: places of segment {segment}: {what}"
+            raise CorruptPackError(message)
+        return places
 
     def newlines_before(self, shard: int) -> int:
         """Newlines in all shards before this one; ``shard`` may be one past the last."""
@@ -233,8 +246,11 @@ def create_places(places: list[Place]) -> bytes:
 
 def parse_places(row: bytes) -> list[Place]:
     """The inverse of :func:`create_places`."""
-    data = codec.decompress(row, 12 * SEGMENT_SHARDS)
-    count = len(data) // 12
+    data = codec.decompress(row, _PLACE_BYTES * SEGMENT_SHARDS)
+    count, rest = divmod(len(data), _PLACE_BYTES)
+    if rest:
+        message = f"places take {_PLACE_BYTES} bytes each, {len(data)} are no number of them"
+        raise CorruptPackError(message)
     deltas = struct.unpack(f"<{3 * count}I", data)
     columns = (accumulate(deltas[at * count : (at + 1) * count]) for at in range(3))
     return list(starmap(Place, zip(*([n % _U32_MODULUS for n in column] for column in columns), strict=True)))
@@ -264,7 +280,8 @@ def _put(store: StoreWriter, column: Column, segment: int, row: bytes) -> None:
     store.put(Table.DIRECTORY, key, codec.seal(key, row))
 
 
-def _get(store: Store, column: Column, segment: int) -> bytes:
+def _get(store: Store, shards: int, column: Column, segment: int) -> bytes:
+    """A row, unsealed, and of the length that it must have."""
     key = column.key(segment)
     where = f"{store.name}: directory: {column.name.lower()} of segment {segment}"
     row = store.get(Table.DIRECTORY, key)
@@ -272,19 +289,21 @@ def _get(store: Store, column: Column, segment: int) -> bytes:
         message = f"{where}: missing"
         raise CorruptPackError(message)
     try:
-        return codec.unseal(key, row)
+        unsealed = codec.unseal(key, row)
     except CorruptPackError as error:
         message = f"{where}: {error}"
         raise CorruptPackError(message) from error
+    if column in _ENTRY_BYTES:
+        root = column is Column.ROOT
+        count = shard_count(shards, SEGMENT_SHARDS) if root else min(SEGMENT_SHARDS, shards - segment * SEGMENT_SHARDS)
+        if len(unsealed) != count * _ENTRY_BYTES[column]:
+            message = f"{where}: {len(unsealed)} bytes, expected {count} times {_ENTRY_BYTES[column]}"
+            raise CorruptPackError(message)
+    return unsealed
 
 
 def _get_sizes(store: Store, shards: int, segment: int) -> Sizes:
-    row = _get(store, Column.SIZES, segment)
-    count = min(SEGMENT_SHARDS, shards - segment * SEGMENT_SHARDS)
-    if len(row) != _SIZES_BYTES * count:
-        message = f"{store.name}: directory: sizes of segment {segment}: {len(row)} bytes for {count} shards"
-        raise CorruptPackError(message)
-    return parse_sizes(row)
+    return parse_sizes(_get(store, shards, Column.SIZES, segment))
 
 
 def _newline_sums(sizes: Callable[[int], Sizes], segment: int) -> list[int]:

@@ -64,12 +64,13 @@ def read_documents(store: Store, count: int) -> Iterator[Document]:
     """
     for block, start in enumerate(range(0, count, BLOCK_DOCUMENTS)):
         expected = min(BLOCK_DOCUMENTS, count - start)
+        sealed = store.get(Table.DOCUMENTS, block)
         try:
-            documents = _parse(block, store.get(Table.DOCUMENTS, block))
+            documents = _parse(block, sealed)
             if len(documents) != expected:
                 message = f"{len(documents)} documents, expected {expected}"
                 raise CorruptPackError(message)  # noqa: TRY301  # one place adds where it was
-        except (CorruptPackError, ValueError, TypeError, KeyError) as error:
+        except (CorruptPackError, ValueError, TypeError, KeyError, RecursionError) as error:
             message = f"{store.name}: documents: block {block}: {error}"
             raise CorruptPackError(message) from error
         yield from documents
@@ -83,4 +84,9 @@ def _parse(block: int, sealed: bytes | None) -> list[Document]:
         message = "missing"
         raise CorruptPackError(message)
     columns = json.loads(codec.decompress(codec.unseal(block, sealed), _MAX_BLOCK_BYTES))
+    for field in fields(Document):
+        wrong = [value for value in columns[field.name] if type(value) is not field.type]
+        if wrong:
+            message = f"{field.name} {wrong[0]!r} cannot be"
+            raise CorruptPackError(message)
     return [Document(*row) for row in zip(*(columns[name] for name in _FIELDS), strict=True)]

@@ -10,6 +10,7 @@ class MemoryStore(Store, StoreWriter):
     """Writer and reader in one. Closing a reader drops nothing: there is no file to let go of."""
 
     engine = "memory"
+    has_pages = False
 
     def __init__(self, name: str = "<memory>") -> None:
         """Make an empty store."""
@@ -38,31 +39,39 @@ class MemoryStore(Store, StoreWriter):
 
     def metadata(self) -> dict[str, str]:
         """See the contract."""
+        self._check_open()
         return dict(self._metadata)
 
     def get(self, table: Table, key: int) -> bytes | None:
         """See the contract."""
-        if self._closed:
-            message = f"{self.name} is closed"
-            raise ClosedError(message)
+        self._check_open()
         return self._tables[table].get(key)
 
     def get_range(self, table: Table, start: int, stop: int) -> list[tuple[int, bytes]]:
         """See the contract."""
-        rows = ((key, self.get(table, key)) for key in range(start, stop))
-        return [(key, value) for key, value in rows if value is not None]
+        self._check_open()
+        rows = self._tables[table]
+        keys = range(start, stop) if stop - start < len(rows) else sorted(rows)
+        return [(key, rows[key]) for key in keys if start <= key < stop and key in rows]
 
     def keys(self, table: Table) -> Iterator[int]:
         """See the contract."""
+        self._check_open()
         return iter(sorted(self._tables[table]))
 
     def problems(self) -> Iterator[str]:
         """Nothing: a dictionary has no structure of its own to break."""
+        self._check_open()
         return iter(())
 
     def size_bytes(self) -> int:
         """Bytes of all blobs."""
         return sum(len(value) for table in self._tables.values() for value in table.values())
+
+    def _check_open(self) -> None:
+        if self._closed:
+            message = f"{self.name} is closed"
+            raise ClosedError(message)
 
     def close(self) -> None:
         """See the contract."""

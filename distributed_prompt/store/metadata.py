@@ -24,6 +24,8 @@ In SQLite the table is ``metadata(name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 """
 
 import hashlib
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -35,6 +37,9 @@ DOCUMENTS_FEATURE = "documents"
 KNOWN_FEATURES = frozenset({DOCUMENTS_FEATURE})
 WIDTHS = (0, 1, 2, 4)
 _CODEC = "zstd"
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_WORDS = re.compile(r"([a-z0-9-]+( [a-z0-9-]+)*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +85,11 @@ def parse_metadata(rows: Mapping[str, str], name: str) -> Metadata:
         CorruptPackError: anything else is not as written.
     """
     version = rows.get("format_version", "")
-    if version.isdecimal() and int(version) > FORMAT_VERSION:
+    if _NUMBER.fullmatch(version) and int(version) > FORMAT_VERSION:
         raise newer_format(name, int(version))
+    if version != str(FORMAT_VERSION):
+        message = f"{name}: metadata: format_version {version[:80]!r} cannot be"
+        raise CorruptPackError(message)
     expected = _checksum(rows)
     if rows.get("checksum") != expected:
         message = f"{name}: metadata: checksum {rows.get('checksum')}, expected {expected}"
@@ -92,12 +100,13 @@ def parse_metadata(rows: Mapping[str, str], name: str) -> Metadata:
         what = f"feature {unknown[0]!r}" if unknown else f"codec {rows.get('codec')!r}"
         message = f"{name}: this pack uses {what}, which this version does not know; a newer dprompt reads it"
         raise UnsupportedPackError(message)
-    try:
-        numbers = {field: int(rows[field]) for field in _NUMBERS}
-        metadata = Metadata(features=features, root_digest=rows["root_digest"], **numbers)
-    except (KeyError, ValueError) as error:
-        message = f"{name}: metadata: {error!r}"
-        raise CorruptPackError(message) from error
+    patterns = dict.fromkeys(_NUMBERS, _NUMBER) | {"root_digest": _DIGEST, "features": _WORDS}
+    for field, pattern in patterns.items():
+        if not pattern.fullmatch(rows.get(field, "(missing)")):
+            message = f"{name}: metadata: {field} {rows.get(field, '(missing)')[:80]} cannot be"
+            raise CorruptPackError(message)
+    numbers = {field: int(rows[field]) for field in _NUMBERS}
+    metadata = Metadata(features=features, root_digest=rows["root_digest"], **numbers)
     _check(metadata, name)
     return metadata
 
@@ -110,7 +119,7 @@ def newer_format(name: str, version: int) -> UnsupportedPackError:
 
 
 def _check(metadata: Metadata, name: str) -> None:
-    wrong = [field for field in _NUMBERS if getattr(metadata, field) < 0]
+    wrong = [field for field in _NUMBERS if getattr(metadata, field) > sys.maxsize]
     if not 1 <= metadata.shard_size <= MAX_SHARD_SIZE:
         wrong.append("shard_size")
     elif metadata.shards != shard_count(metadata.length, metadata.shard_size):

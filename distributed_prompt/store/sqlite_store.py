@@ -9,10 +9,10 @@ format version. Readers open it immutable, since no pack is ever changed in plac
 import os
 import struct
 import weakref
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
@@ -33,10 +33,11 @@ from distributed_prompt.store.sqlite_pages import table_places
 APPLICATION_ID = 0x64507270  # "dPrp"
 PAGE_BYTES = 4096
 _MAGIC = b"SQLite format 3\x00"
-_HEADER = struct.Struct(">16xH10xI28xI4xI28x")  # page size, pages, user version, application id
-_MMAP_BYTES = 1 << 46
+_HEADER = struct.Struct(">16xHBB8xI28xI4xI28x")  # page size, write and read version, pages, user version, application
+_NOT_WAL = 1
 _WRITE_CACHE_KIB = 8192
 _READ_CACHE_KIB = 512
+_WAIT_SECONDS = 0.05
 _METADATA_SQL = "CREATE TABLE metadata(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
 _SCHEMA = {"metadata": _METADATA_SQL} | {
     str(table): f"CREATE TABLE {table}(key INTEGER PRIMARY KEY, value BLOB NOT NULL)" for table in Table
@@ -67,11 +68,13 @@ class SqliteStore(Store):
     """A pack file, open for reading.
 
     Threads share a few connections, so that each uses one at a time. A connection is made only while the
-    path still names the file that was opened first; when another was renamed over it, the connections
-    there are go on with the old one.
+    path still names the file that was opened first; when another was renamed over it, threads wait for
+    the connections there are, which go on with the old one. The file is read, not mapped: a mapping would
+    end the process with SIGBUS if somebody cut the file short.
     """
 
     engine = "sqlite"
+    has_pages = True
 
     def __init__(self, path: str) -> None:
         """Open the pack at an absolute path.
@@ -85,9 +88,11 @@ class SqliteStore(Store):
         self.name = path
         self._size = _check_header(path)
         self._identity = _identify(path)
-        self._idle: deque[apsw.Connection] = deque()
+        self._idle: SimpleQueue[apsw.Connection] = SimpleQueue()
+        self._tables: frozenset[str] = frozenset()
         self._closed = False
-        self._idle.append(self._connect())
+        self._inherited = False
+        self._idle.put(self._connect())
         try:
             self._check_schema()
         except BaseException:
@@ -99,13 +104,13 @@ class SqliteStore(Store):
         if _identify(self.name) != self._identity:
             message = f"{self.name}: another file lies here than the one that was opened; open it again"
             raise PackChangedError(message)
-        uri = f"file:{quote(self.name)}?immutable=1&mode=ro"
+        uri = f"{_uri(self.name)}?immutable=1&mode=ro"
         try:
             flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
             connection = apsw.Connection(uri, flags=flags, statementcachesize=8)
             connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
             connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
-            connection.pragma("mmap_size", _MMAP_BYTES)
+            connection.pragma("mmap_size", 0)
             connection.pragma("cache_size", -_READ_CACHE_KIB)
             connection.pragma("cell_size_check", 1)
         except apsw.Error as error:
@@ -116,45 +121,59 @@ class SqliteStore(Store):
         return connection
 
     def _lease(self) -> apsw.Connection:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            if self._closed:
-                message = f"{self.name} is closed"
-                raise ClosedError(message) from None
-            return self._connect()
+        wait = 0.0
+        while True:
+            try:
+                return self._idle.get(block=wait > 0, timeout=wait)
+            except Empty:
+                if self._closed:
+                    message = f"{self.name} is closed"
+                    raise ClosedError(message) from None
+            try:
+                connection = self._connect()
+            except PackChangedError:
+                if self._inherited:
+                    raise
+                wait = _WAIT_SECONDS
+            else:
+                self._inherited = False
+                return connection
 
     def _release(self, connection: apsw.Connection) -> None:
-        self._idle.append(connection)
+        self._idle.put(connection)
         if self._closed:
             self.close()
 
     def _check_schema(self) -> None:
-        schema = dict(self._query("SELECT name, sql FROM sqlite_schema"))
-        needed = {"metadata", Table.SHARDS, Table.DIRECTORY}
-        wrong = [name for name in schema | dict.fromkeys(needed) if schema.get(name) != _SCHEMA.get(name)]
-        if wrong:
-            message = f"{self.name}: table {wrong[0]!r} is not as in a pack"
+        rows = self._query("schema", "SELECT type, name, tbl_name, sql FROM sqlite_schema")
+        found = {name: sql for kind, name, table, sql in rows if (kind, table) == ("table", name)}
+        needed = dict.fromkeys(("metadata", Table.SHARDS, Table.DIRECTORY))
+        wrong = [name for name in found | needed if found.get(name) != _SCHEMA.get(name)]
+        if wrong or len(found) != len(rows):
+            message = f"{self.name}: {f'table {wrong[0]!r}' if wrong else 'its schema'} is not as in a pack"
             raise CorruptPackError(message)
+        self._tables = frozenset(found)
 
-    def _query(self, sql: str, bindings: tuple[int, ...] = ()) -> list[tuple[Any, Any]]:
+    def _query(self, where: str, sql: str, bindings: tuple[int, ...] = ()) -> list[tuple[Any, ...]]:
         """All rows. The connection goes back even when the query fails."""
         connection = self._lease()
         try:
-            return cast("list[tuple[Any, Any]]", connection.execute(sql, bindings).fetchall())
+            return cast("list[tuple[Any, ...]]", connection.execute(sql, bindings).fetchall())
         except (apsw.Error, UnicodeDecodeError) as error:
-            raise self._failure(error) from error
+            raise self._failure(error, where) from error
         finally:
             self._release(connection)
 
-    def _failure(self, error: Exception) -> CorruptPackError | PackReadError:
+    def _failure(self, error: Exception, where: str = "opening") -> CorruptPackError | PackReadError:
         if isinstance(error, apsw.IOError | apsw.CantOpenError | apsw.NoMemError):
-            return PackReadError(f"{self.name}: {error}")
-        return CorruptPackError(f"{self.name}: {error}")
+            return PackReadError(f"{self.name}: {where}: {error}")
+        if isinstance(error, UnicodeDecodeError):
+            return CorruptPackError(f"{self.name}: {where}: is no blob, and no text either")
+        return CorruptPackError(f"{self.name}: {where}: {error}")
 
     def metadata(self) -> dict[str, str]:
         """See the contract."""
-        rows = self._query("SELECT name, value FROM metadata")
+        rows = self._query("metadata", "SELECT name, value FROM metadata")
         if not all(isinstance(name, str) and isinstance(value, str) for name, value in rows):
             message = f"{self.name}: metadata: a value that is no text"
             raise CorruptPackError(message)
@@ -162,11 +181,14 @@ class SqliteStore(Store):
 
     def get(self, table: Table, key: int) -> bytes | None:
         """See the contract."""
+        if table not in self._tables:
+            return None
         connection = self._lease()
         try:
             value = connection.execute(_GET[table], (key,)).get
-        except apsw.Error as error:
-            raise self._failure(error) from error
+        except (apsw.Error, UnicodeDecodeError) as error:
+            where = f"{table}: row {key}"
+            raise self._failure(error, where) from error
         finally:
             self._release(connection)
         if isinstance(value, bytes | None):
@@ -176,7 +198,11 @@ class SqliteStore(Store):
 
     def get_range(self, table: Table, start: int, stop: int) -> list[tuple[int, bytes]]:
         """See the contract."""
-        rows = self._query(_GET_RANGE[table], (start, stop))
+        rows = (
+            self._query(f"{table}: rows {start} to {stop - 1}", _GET_RANGE[table], (start, stop))
+            if table in self._tables
+            else []
+        )
         wrong = next((key for key, value in rows if not isinstance(value, bytes)), None)
         if wrong is not None:
             message = f"{self.name}: {table}: row {wrong} is no blob"
@@ -185,27 +211,21 @@ class SqliteStore(Store):
 
     def keys(self, table: Table) -> Iterator[int]:
         """See the contract."""
-        connection = self._lease()
-        try:
-            if connection.table_exists("main", table):
-                for (key,) in connection.execute(_KEYS[table]):
-                    yield key
-        except apsw.Error as error:
-            raise self._failure(error) from error
-        finally:
-            self._release(connection)
+        return iter([key for (key,) in self._query(table, _KEYS[table])] if table in self._tables else [])
 
     def problems(self) -> Iterator[str]:
         """What ``PRAGMA integrity_check`` reports."""
+        lines: list[str] = []
         connection = self._lease()
         try:
-            for (line,) in connection.execute("PRAGMA integrity_check"):
-                if line != "ok":
-                    yield from line.splitlines()
+            for (report,) in connection.execute("PRAGMA integrity_check"):
+                lines += str(report).splitlines()
         except apsw.Error as error:
-            raise self._failure(error) from error
+            # What it has found so far says more than how it ended.
+            lines = lines or [f"integrity check: {error}"]
         finally:
             self._release(connection)
+        yield from (f"{self.name}: {line}" for line in lines if line != "ok" and not line.startswith("***"))
 
     def size_bytes(self) -> int:
         """Bytes of the file."""
@@ -214,18 +234,19 @@ class SqliteStore(Store):
     def close(self) -> None:
         """See the contract. Connections in use by other threads close when they are let go."""
         self._closed = True
-        with suppress(IndexError):
+        with suppress(Empty):
             while True:
-                self._idle.pop().close()
+                self._idle.get_nowait().close()
 
     def _forget(self) -> None:
         """In a forked child: leave the parent's connections alone, neither using nor closing them."""
-        _inherited.extend(self._idle)
-        self._idle = deque()
+        _left_alone.append(self._idle)
+        self._idle = SimpleQueue()
+        self._inherited = True
 
 
 _stores: "weakref.WeakSet[SqliteStore]" = weakref.WeakSet()
-_inherited: list[apsw.Connection] = []
+_left_alone: list[object] = []
 
 
 def _after_fork() -> None:
@@ -239,16 +260,22 @@ os.register_at_fork(after_in_child=_after_fork)
 class SqliteWriter(StoreWriter):
     """A new pack file. No journal: the file has no name that anyone reads before it is finished."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, name: str) -> None:
         """Begin a pack in an empty file.
+
+        Args:
+            path: the file.
+            name: what errors call it.
 
         Raises:
             OutputError: the file cannot be written.
         """
         self._path = path
+        self._name = name
         try:
-            self._connection = apsw.Connection(path)
-            for name, value in (
+            flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+            self._connection = apsw.Connection(_uri(path), flags=flags)
+            for pragma, value in (
                 ("page_size", PAGE_BYTES),
                 ("journal_mode", "OFF"),
                 ("synchronous", "OFF"),
@@ -257,22 +284,29 @@ class SqliteWriter(StoreWriter):
                 ("application_id", APPLICATION_ID),
                 ("user_version", FORMAT_VERSION),
             ):
-                self._connection.pragma(name, value)
+                self._connection.pragma(pragma, value)
             self._connection.execute("BEGIN EXCLUSIVE")
-            for table in ("metadata", Table.SHARDS, Table.DIRECTORY, Table.DOCUMENTS):
-                self._connection.execute(_SCHEMA[table])
-            self._put = {table: f"INSERT INTO {table} VALUES(?,?)" for table in Table}
+            self._connection.execute(_METADATA_SQL)
+            self._put: dict[Table, str] = {}
+            for table in (Table.SHARDS, Table.DIRECTORY, Table.DOCUMENTS):
+                self._create(table)
         except apsw.Error as error:
             raise self._failure(error) from error
 
+    def _create(self, table: Table) -> None:
+        self._connection.execute(_SCHEMA[table])
+        self._put[table] = f"INSERT INTO {table} VALUES(?,?)"
+
     def _failure(self, error: apsw.Error) -> OutputError:
         if isinstance(error, apsw.FullError):
-            return OutputError(f"{self._path}: the disk is full")
-        return OutputError(f"{self._path}: {error}")
+            return OutputError(f"{self._name}: the disk is full")
+        return OutputError(f"{self._name}: cannot be written ({error})")
 
     def put(self, table: Table, key: int, value: bytes) -> None:
         """See the contract."""
         try:
+            if table not in self._put:
+                self._create(table)
             self._connection.execute(self._put[table], (key, value))
         except apsw.Error as error:
             raise self._failure(error) from error
@@ -308,6 +342,11 @@ class SqliteWriter(StoreWriter):
         self._connection.close(force=True)
 
 
+def _uri(path: str) -> str:
+    """An absolute path as SQLite's URI, whatever bytes it is made of."""
+    return f"file://{quote(os.fsencode(path))}"
+
+
 def _read_page(descriptor: int, page: int) -> bytes:
     return os.pread(descriptor, PAGE_BYTES, (page - 1) * PAGE_BYTES)
 
@@ -337,12 +376,18 @@ def _check_header(path: str) -> int:
     if not is_sqlite(head) or len(head) < _HEADER.size:
         message = f"{path}: not a pack (no SQLite file); dprompt pack makes one from text"
         raise NotAPackError(message)
-    page_bytes, pages, version, application = _HEADER.unpack(head)
+    page_bytes, *journals, pages, version, application = _HEADER.unpack(head)
     if application != APPLICATION_ID:
         message = f"{path}: a SQLite file, but not a pack; dprompt pack makes one from text"
         raise NotAPackError(message)
     if version > FORMAT_VERSION:
         raise newer_format(path, version)
+    if version < 1:
+        message = f"{path}: format {version} cannot be"
+        raise CorruptPackError(message)
+    if journals != [_NOT_WAL, _NOT_WAL]:
+        message = f"{path}: in WAL mode, which no pack is: something else has written to it"
+        raise CorruptPackError(message)
     if page_bytes != PAGE_BYTES or size != pages * PAGE_BYTES:
         message = f"{path}: {size} bytes, its header says {pages * page_bytes}: truncated or damaged"
         raise CorruptPackError(message)

@@ -39,7 +39,10 @@ def lines(pieces: Iterable[Piece], limit: int) -> Iterator[Line]:
             yield _line(start, stop, held, part, limit)
             start = cursor = stop + 1
             held = []
-        held = [*held, rest] if held is not None and offset - start <= limit else None
+        if held is not None and offset - start <= limit:
+            held.append(rest)
+        else:
+            held = None
     if start is not None and offset is not None and offset > start:
         yield _line(start, offset, held, "", limit)
 

@@ -38,8 +38,9 @@ class Piece(NamedTuple):
 
     def cut(self, start: int, stop: int) -> "Piece":
         """The part between two offsets, counted as ``self.start`` is."""
-        first, last = max(0, start - self.start), min(self.characters, stop - self.start)
+        first = min(max(0, start - self.start), self.characters)
+        last = max(first, min(self.characters, stop - self.start))
         if first == 0 and last == self.characters:
             return self
         data = self.data[first:last] if self.ascii else encode(decode(self.data)[first:last])
-        return Piece(self.start + first, max(0, last - first), data)
+        return Piece(self.start + first, last - first, data)

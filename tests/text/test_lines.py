@@ -1,0 +1,55 @@
+"""Lines of a text in pieces."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distributed_prompt.text.lines import Line, lines, newline_position
+from tests.strategies import DENSE, cut_anywhere, cut_at, texts
+
+UNLIMITED = 10**9
+
+
+def expected_lines(text: str, origin: int = 0) -> list[Line]:
+    found: list[Line] = []
+    start = origin
+    parts = text.split("\n")
+    for part in parts if parts[-1] else parts[:-1]:
+        found.append(Line(start, start + len(part), part))
+        start += len(part) + 1
+    return found
+
+
+@given(st.data(), texts)
+def test_lines_are_what_lies_between_newlines_wherever_the_text_is_cut(data: st.DataObject, text: str) -> None:
+    assert list(lines(data.draw(cut_anywhere(text)), UNLIMITED)) == expected_lines(text)
+
+
+@given(st.data(), texts, st.integers(1, 9))
+def test_offsets_count_as_those_of_the_first_piece_do(data: st.DataObject, text: str, origin: int) -> None:
+    pieces = [piece._replace(start=piece.start + origin) for piece in data.draw(cut_anywhere(text))]
+    assert list(lines(pieces, UNLIMITED)) == expected_lines(text, origin)
+
+
+@given(st.data(), st.text(DENSE, max_size=40), st.integers(0, 5))
+def test_only_lines_within_the_limit_come_with_their_text(data: st.DataObject, text: str, limit: int) -> None:
+    expected = [line if line.stop - line.start <= limit else line._replace(text=None) for line in expected_lines(text)]
+    assert list(lines(data.draw(cut_anywhere(text)), limit)) == expected
+
+
+def test_a_carriage_return_belongs_to_its_line_even_when_cut_from_the_newline() -> None:
+    assert [line.text for line in lines(cut_at("a\r\nb\r", [2]), UNLIMITED)] == ["a\r", "b\r"]
+
+
+def test_other_separators_of_splitlines_end_no_line() -> None:
+    text = "a\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\rb"
+    assert [line.text for line in lines(cut_at(text, [3, 7]), UNLIMITED)] == [text]
+
+
+def test_no_text_has_no_lines() -> None:
+    assert list(lines([], UNLIMITED)) == []
+
+
+@given(st.text(DENSE, min_size=1))
+def test_newline_positions_are_where_the_newlines_are(text: str) -> None:
+    places = [place for place, character in enumerate(text) if character == "\n"]
+    assert [newline_position(text, ordinal) for ordinal in range(len(places))] == places
