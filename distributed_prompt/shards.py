@@ -6,7 +6,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from threading import Lock
 from typing import TypeVar
 
@@ -148,13 +148,22 @@ class Shards:
         largest = max(1, _RUN_BYTES // max(1, metadata.utf8_bytes // metadata.shards))
         runs = _cut_runs(range(last, first - 1, -1) if reverse else range(first, last + 1), largest)
 
+        stopped = False
+
         def call(run: range) -> Result:
-            pieces = self._read(run)
+            pieces = takewhile(lambda _: not stopped, self._read(run))
             inside = first < min(run[0], run[-1]) and max(run[0], run[-1]) < last
             return function(pieces if inside else (piece.cut(start, stop) for piece in pieces))
 
         yield from map(call, islice(runs, _NEAR_RUNS))
-        yield from map_ahead(call, runs)
+        results = map_ahead(call, runs)
+        try:
+            for result in results:  # noqa: UP028  # "yield from" would close the results before the flag is set
+                yield result
+        finally:
+            # Whoever stops here waits for a shard, not for a run.
+            stopped = True
+            results.close()
 
     def _read(self, run: range) -> Iterator[Piece]:
         blobs = self.pack.blobs(min(run[0], run[-1]), max(run[0], run[-1]))

@@ -5,8 +5,8 @@ zstd and the checksums release the GIL, so threads use all cores. A forked child
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 from typing import TypeVar
 
@@ -45,11 +45,11 @@ class _Pool:
 _pool = _Pool()
 
 
-def map_ahead(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+def map_ahead(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Generator[Result]:
     """Results in the order of the tasks, computed on the workers a few tasks ahead of their use.
 
     A task is taken only when there is room for it, so memory is bounded by twice as many tasks and
-    results as there are workers. Closing the iterator cancels what has not begun.
+    results as there are workers. Closing the iterator cancels what has not begun and waits for what has.
     """
     pending: deque[tuple[Task, Future[Result], int]] = deque()
 
@@ -66,6 +66,4 @@ def map_ahead(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iter
         while pending:
             yield first()
     finally:
-        for _, future, process in pending:
-            if os.getpid() == process:
-                future.cancel()
+        wait([future for _, future, process in pending if os.getpid() == process and not future.cancel()])
