@@ -1,6 +1,6 @@
-"""One operation in a process of its own: prints its time, its result and its peak of private memory as JSON.
+"""One operation in a process of its own: prints its time, or its peak of private memory, as JSON.
 
-python bench/operation.py find corpus.dprompt needle
+    python bench/operation.py time find corpus.dprompt needle
 """
 
 import json
@@ -79,13 +79,14 @@ OPERATIONS: dict[str, Callable[..., int]] = {
 
 def main() -> None:
     """Run the operation that the command line names."""
+    what, name, *arguments = sys.argv[1:]
     peak = Peak()
-    peak.start()
+    if what == "memory":
+        peak.start()
     start = time.perf_counter()
-    result = OPERATIONS[sys.argv[1]](*sys.argv[2:])
+    result = OPERATIONS[name](*arguments)
     seconds = time.perf_counter() - start
     peak.stopped.set()
-    peak.join()
     print(json.dumps({"seconds": seconds, "result": result, "peak_bytes": max(peak.peak, anonymous_bytes())}))
 
 

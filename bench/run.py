@@ -26,11 +26,6 @@ ABSENT = "no such text in any kernel"
 Timer = Callable[[], float]
 
 
-def operation(name: str, *arguments: str | Path) -> dict[str, Any]:
-    """What ``bench/operation.py`` measures of one operation."""
-    return python("operation.py", name, *arguments)
-
-
 def python(script: str, *arguments: str | Path) -> dict[str, Any]:
     """The JSON that a script of this folder prints."""
     command = [sys.executable, str(ROOT / "bench" / script), *map(str, arguments)]
@@ -71,12 +66,9 @@ class Table:
 def bench(text: Path, repeats: int) -> None:
     """Measure everything on one text."""
     pack, compressed = text.with_suffix(".dprompt"), text.with_suffix(".zst")
-    peaks: dict[str, int] = {}
 
     def seconds(name: str, *arguments: str | Path) -> float:
-        result = operation(name, *arguments)
-        peaks[name] = max(peaks.get(name, 0), result["peak_bytes"])
-        return float(result["seconds"])
+        return float(python("operation.py", "time", name, *arguments)["seconds"])
 
     table = Table()
     has_zstd, has_rg = shutil.which("zstd"), shutil.which("rg")
@@ -106,21 +98,23 @@ def bench(text: Path, repeats: int) -> None:
         )
         faster = f"{1 / ratio:.2f} × faster"
         table.row("absent literal", f"{ours:.2f} s", f"zstd -dc, rg -F -c: {theirs:.2f} s", faster, "≥ 1.4 × faster")
-    others: list[tuple[str, tuple[str, ...]]] = [
-        ("open", ()),
-        ("slices", ()),
-        ("rfind", (ABSENT,)),
-        ("count", (ABSENT,)),
-        ("line", ()),
-        ("lines", ()),
-        ("chunks", ()),
-        ("unpack", ()),
-        ("verify", ()),
+    operations: list[tuple[str, tuple[str | Path, ...]]] = [
+        ("pack", (text, pack)),
+        ("open", (pack,)),
+        ("slices", (pack,)),
+        ("find", (pack, ABSENT)),
+        ("rfind", (pack, ABSENT)),
+        ("count", (pack, ABSENT)),
+        ("line", (pack,)),
+        ("lines", (pack,)),
+        ("chunks", (pack,)),
+        ("unpack", (pack,)),
+        ("verify", (pack,)),
     ]
-    for name, arguments in others:
-        table.row(name, f"{seconds(name, pack, *arguments):.3f} s", "", "", "")
-    for name, peak in peaks.items():
-        table.row(f"peak RssAnon: {name}", f"{peak / 1e6:.0f} MB", "", "", "≤ 150 MB")
+    print("\n| operation | seconds | peak RssAnon (to reach: ≤ 150 MB) |\n|---|---|---|")
+    for name, arguments in operations:
+        peak = python("operation.py", "memory", name, *arguments)["peak_bytes"]
+        print(f"| {name} | {seconds(name, *arguments):.3f} | {peak / 1e6:.0f} MB |", flush=True)
     compressed.unlink(missing_ok=True)
 
 

@@ -104,4 +104,4 @@ class Lines(LazySequence[str | View], Generic[View]):
     def __iter__(self) -> Iterator[str | View]:
         """All lines in one pass."""
         for line in lines(self._shards.pieces(self._start, self._stop), self._limit):
-            yield self._cut(line.start - self._origin, line.stop - self._origin) if line.text is None else line.text
+            yield line if isinstance(line, str) else self._cut(line.start - self._origin, line.stop - self._origin)

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from distributed_prompt.backends.file_backend import PACK_NAME
-from distributed_prompt.backends.output import OutputFile
+from distributed_prompt.backends.output import FLUSH_BYTES, OutputFile
 from distributed_prompt.errors import ArgumentError, DPromptError, OutputError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size
 from distributed_prompt.sources import Decoding, FileSource, Shard, Source, SourceReader, TextSource
@@ -191,9 +191,14 @@ def _pack(
     with file:
         with _writing(SqliteWriter(str(file.partial), os.fspath(output))) as store:
             writer = PackWriter(store, shard_size, level)
+            unflushed = 0
             for run in map_ahead(partial(_encode, level), _tasks(reader.shards(), shard_size)):
                 for encoded in run:
                     writer.add(encoded)
+                    unflushed += len(encoded.blob)
+                if unflushed > FLUSH_BYTES:
+                    file.flush_ahead()
+                    unflushed = 0
                 if progress:
                     progress(reader.source_bytes, source.size_bytes)
             document = Document(

@@ -167,10 +167,16 @@ class Shards:
 
     def _read(self, run: range) -> Iterator[Piece]:
         blobs = self.pack.blobs(min(run[0], run[-1]), max(run[0], run[-1]))
-        for shard in run:
-            data = self.pack.decompress(shard, blobs.pop(shard, None))
-            self._count(1, len(data))
-            yield Piece(shard * self.shard_size, self.pack.characters(shard), data)
+        shards = data_bytes = 0
+        try:
+            for shard in run:
+                piece = self.pack.piece(shard, blobs.pop(shard, None))
+                shards += 1
+                data_bytes += len(piece.data)
+                yield piece
+                del piece
+        finally:
+            self._count(shards, data_bytes)
 
     def close(self) -> None:
         """Drop the cache and let go of the pack."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from distributed_prompt.backends.base import Backend
-from distributed_prompt.backends.output import OutputFile
+from distributed_prompt.backends.output import FLUSH_BYTES, OutputFile
 from distributed_prompt.errors import (
     ArgumentError,
     CorruptPackError,
@@ -154,7 +154,7 @@ def unpack(
         raise ArgumentError(message)
     with file:
         with _opened(file.partial, shown) as opened:
-            written = _write(opened, blocks)
+            written = _write(opened, _flushing(blocks, file))
         file.publish()
     return written
 
@@ -190,6 +190,16 @@ def _opened(path: Path, shown: str) -> Iterator[BinaryIO]:
             raise
         message = f"{shown}: {error.strerror}"
         raise OutputError(message) from error
+
+
+def _flushing(blocks: Iterator[bytes], file: OutputFile) -> Iterator[bytes]:
+    unflushed = 0
+    for block in blocks:
+        yield block
+        unflushed += len(block)
+        if unflushed > FLUSH_BYTES:
+            file.flush_ahead()
+            unflushed = 0
 
 
 def _write(file: BinaryIO, blocks: Iterator[bytes]) -> int:

@@ -6,12 +6,14 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 from distributed_prompt.errors import ArgumentError, DPromptError, OutputError, OutputExistsError
 
+FLUSH_BYTES = 2**24
 _LONGEST_NAME_BYTES = 240
 
 
@@ -41,6 +43,8 @@ class OutputFile:
         self._make_folder = make_folder
         self._made_folders: list[Path] = []
         self._lock = -1
+        self._flusher: ThreadPoolExecutor | None = None
+        self._flush: Future[None] | None = None
 
     def __enter__(self) -> Self:
         """Check the name and take the lock.
@@ -119,6 +123,19 @@ class OutputFile:
         mine = os.fstat(self._lock)
         return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
+    def flush_ahead(self) -> None:
+        """Let what is written so far go to the disk meanwhile: less to wait for in ``publish``."""
+        if self._flush is None or self._flush.done():
+            self._flushed()
+            self._flusher = self._flusher or ThreadPoolExecutor(1, thread_name_prefix="dprompt-flush")
+            self._flush = self._flusher.submit(os.fdatasync, self._lock)
+
+    def _flushed(self) -> None:
+        """Wait for the flush under way. The system reports a failed write once: to whoever asks first."""
+        if self._flush is not None:
+            with self._failures():
+                self._flush.result()
+
     def publish(self) -> None:
         """Sync the partial file and give it its final name.
 
@@ -126,6 +143,7 @@ class OutputFile:
             OutputExistsError: a file of that name has appeared meanwhile and may not be replaced.
             OutputError: the system refused.
         """
+        self._flushed()
         with self._failures():
             os.fsync(self._lock)
             self._check()
@@ -153,6 +171,8 @@ class OutputFile:
 
     def __exit__(self, *exception: object) -> None:
         """Remove the partial name if it is still there, and let go of the lock."""
+        if self._flusher:
+            self._flusher.shutdown()
         self._clear()
         for folder in reversed(self._made_folders):
             with suppress(OSError):

@@ -9,6 +9,7 @@ from distributed_prompt.store.base import Store, Table
 from distributed_prompt.store.directory import Directory
 from distributed_prompt.store.documents import Document, read_documents
 from distributed_prompt.store.metadata import Metadata, parse_metadata
+from distributed_prompt.text.pieces import Piece
 
 _MAX_CHARACTER_BYTES = 4
 
@@ -65,6 +66,10 @@ class Pack:
             return codec.decompress(blob, _MAX_CHARACTER_BYTES * characters)
         except CorruptPackError as error:
             raise self.corrupt(shard, str(error)) from error
+
+    def piece(self, shard: int, blob: bytes | None) -> Piece:
+        """The same with its place in the text; raises as :meth:`decompress`."""
+        return Piece(shard * self.metadata.shard_size, self.characters(shard), self.decompress(shard, blob))
 
     def utf8(self, shard: int) -> bytes:
         """The UTF-8 of one shard; raises as :meth:`decompress`."""

@@ -6,12 +6,11 @@ from typing import NamedTuple
 from distributed_prompt.text.pieces import Piece, decode
 
 
-class Line(NamedTuple):
-    """One line without its terminator; ``text`` is None where it is longer than the caller's limit."""
+class LongLine(NamedTuple):
+    """Where a line lies that is longer than the caller's limit."""
 
     start: int
     stop: int
-    text: str | None
 
 
 def newline_position(text: str, ordinal: int) -> int:
@@ -19,35 +18,42 @@ def newline_position(text: str, ordinal: int) -> int:
     return len(text) - len(text.split("\n", ordinal + 1)[-1]) - 1
 
 
-def lines(pieces: Iterable[Piece], limit: int) -> Iterator[Line]:
+def lines(pieces: Iterable[Piece], limit: int) -> Iterator[str | LongLine]:
     """All lines in one pass. An empty line after a final newline is none.
 
     Args:
         pieces: consecutive pieces in ascending order.
-        limit: characters up to which a line's text is given.
+        limit: characters up to which a line is given as text.
     """
-    start = offset = None
+    start = stop = None
     held: list[str] | None = []
     for piece in pieces:
-        cursor = piece.start
         if start is None:
-            start = cursor
-        offset = cursor + piece.characters
-        *whole, rest = decode(piece.data).split("\n")
-        for part in whole:
-            stop = cursor + len(part)
-            yield _line(start, stop, held, part, limit)
-            start = cursor = stop + 1
-            held = []
-        if held is not None and offset - start <= limit:
-            held.append(rest)
-        else:
+            start = piece.start
+        stop = piece.start + piece.characters
+        first, *others = decode(piece.data).split("\n")
+        if held is not None:
+            held.append(first)
+        if others:
+            rest = others.pop()
+            yield _line(held, start, piece.start + len(first), limit)
+            if piece.characters <= limit:
+                yield from others
+            else:
+                yield from _cut(others, piece.start + len(first) + 1, limit)
+            start, held = stop - len(rest), [rest]
+        if stop - start > limit:
             held = None
-    if start is not None and offset is not None and offset > start:
-        yield _line(start, offset, held, "", limit)
+    if start is not None and stop is not None and stop > start:
+        yield _line(held, start, stop, limit)
 
 
-def _line(start: int, stop: int, held: list[str] | None, part: str, limit: int) -> Line:
-    if held is None or stop - start > limit:
-        return Line(start, stop, None)
-    return Line(start, stop, "".join([*held, part]) if held else part)
+def _line(held: list[str] | None, start: int, stop: int, limit: int) -> str | LongLine:
+    return LongLine(start, stop) if held is None or stop - start > limit else "".join(held)
+
+
+def _cut(parts: list[str], start: int, limit: int) -> Iterator[str | LongLine]:
+    for part in parts:
+        stop = start + len(part)
+        yield part if len(part) <= limit else LongLine(start, stop)
+        start = stop + 1

@@ -6,6 +6,9 @@ match can reach) is searched on its own. Every byte is searched once, the seams 
 
 The same trick joins whole *runs* of pieces that were searched apart, on different threads: a
 :class:`Scan` is what a run's search leaves behind, and the ``join_…`` functions make one answer of them.
+
+A piece is forgotten (``del``) before the next one is asked for: that one then takes its place in memory, while
+it is still in the processor's cache.
 """
 
 import re
@@ -91,6 +94,7 @@ def scan_last(needle: str, pieces: Iterable[Piece]) -> Scan:
             value = piece.start + _characters(data[: near + position])
             break
         head = (data[:reach] + head)[:reach]
+        del piece, data
     return Scan(edges.start, edges.head, edges.tail, value, edges.piece if value >= 0 else None)
 
 
@@ -120,6 +124,7 @@ def scan_count(needle: str, pieces: Iterable[Piece]) -> Scan:
             total += (tail + piece.data[:reach]).count(target)
         total += piece.data.count(target)
         tail = _last(tail, piece.data, 0, reach)
+        del piece
     return Scan(edges.start, edges.head, edges.tail, total)
 
 
@@ -173,6 +178,7 @@ def occurrences(pieces: Iterable[Piece], needle: str) -> Iterator[int]:
             floor = position + len(target)
             position = data.find(target, floor)
         tail = _last(tail, data, floor, reach)
+        del piece, data
 
 
 def occurrences_ignoring_case(pieces: Iterable[Piece], needle: str) -> Iterator[int]:
@@ -200,20 +206,22 @@ class _Edges:
     """Looks on while a run is searched, and keeps its first and last bytes."""
 
     def __init__(self, reach: int) -> None:
-        self.start = 0
+        self.start = -1
         self.head = self.tail = b""
         self.piece: Piece | None = None
         self._reach = reach
 
     def ascending(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         for piece in pieces:
-            if self.piece is None:
+            if self.start < 0:
                 self.start = piece.start
             self.piece = piece
             if len(self.head) < self._reach:
                 self.head = (self.head + piece.data[: self._reach])[: self._reach]
             self.tail = _last(self.tail, piece.data, 0, self._reach)
             yield piece
+            del piece
+            self.piece = None
 
     def descending(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         for piece in pieces:
@@ -223,6 +231,8 @@ class _Edges:
                 self.tail = _last(b"", piece.data[-self._reach :] + self.tail, 0, self._reach)
             self.head = (piece.data[: self._reach] + self.head)[: self._reach]
             yield piece
+            del piece
+            self.piece = None
 
 
 def _characters(data: bytes) -> int:
