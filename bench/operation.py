@@ -1,6 +1,6 @@
 """One operation in a process of its own: prints its time, or its peak of private memory, as JSON.
 
-    python bench/operation.py time find corpus.dprompt needle
+python bench/operation.py time find corpus.dprompt needle
 """
 
 import json
@@ -52,7 +52,7 @@ def unpack(path: str) -> int:
 def verify(path: str) -> int:
     """Problems found."""
     with FileBackend(path) as backend:
-        return sum(1 for _ in dp.verify(backend.pack))
+        return sum(1 for _ in dp.verify(backend))
 
 
 def slices(path: str) -> int:

@@ -1,5 +1,6 @@
 """``dprompt``: parses, calls, prints. No logic of its own, and the only importer of click and tqdm."""
 
+import codecs
 import json
 import os
 import sys
@@ -26,6 +27,19 @@ from distributed_prompt.verification import verify as verify_pack
 
 _EXCERPT_CHARACTERS = 40
 _PRINT_CHARACTERS = 2**20
+
+
+def _encode_surrogates(error: UnicodeError) -> tuple[bytes, int]:
+    """An error handler: a lone surrogate that stands for a byte is that byte, others are three bytes."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    part = error.object[error.start : error.end]
+    data = (c.encode("utf-8", "surrogateescape" if "\udc80" <= c <= "\udcff" else "surrogatepass") for c in part)
+    return b"".join(data), error.end
+
+
+_OUTPUT_ERRORS = "distributed_prompt.output"
+codecs.register_error(_OUTPUT_ERRORS, _encode_surrogates)
 
 
 class Number(click.ParamType):  # type: ignore[type-arg]  # generic only in recent releases
@@ -310,7 +324,7 @@ def verify(pack: str) -> None:
     """Check every checksum, digest and count of PACK; says what is wrong, and where."""
     with FileBackend(pack) as backend, _progress("verify", " shards", scale=False) as progress:
         problems = 0
-        for problem in verify_pack(backend.pack, progress):
+        for problem in verify_pack(backend, progress):
             problems += 1
             tqdm.write(_printable(problem), file=sys.stdout)
         name, shards = backend.address, backend.pack.metadata.shards
@@ -360,11 +374,7 @@ def _print_text(prompt: DistributedPrompt) -> None:
     """Write text as UTF-8; a lone surrogate that stands for a byte becomes that byte."""
     output = _output()
     for chunk in prompt.chunks(_PRINT_CHARACTERS):
-        text = str(chunk)
-        try:
-            output.write(text.encode("utf-8", "surrogateescape"))
-        except UnicodeEncodeError:
-            output.write(text.encode("utf-8", "surrogatepass"))
+        output.write(str(chunk).encode("utf-8", _OUTPUT_ERRORS))
 
 
 def _excerpt(prompt: DistributedPrompt, offset: int, length: int) -> str:

@@ -200,6 +200,7 @@ class DistributedPrompt:
         """
         if not isinstance(other, str | DistributedPrompt):
             return NotImplemented
+        self._shards.check_open()
         if len(self) != len(other):
             return False
         if isinstance(other, str):
@@ -347,7 +348,8 @@ class DistributedPrompt:
 
     def __reduce__(self) -> tuple[object, ...]:
         """What opens the same pack elsewhere, never the text."""
-        return _reopen, (self._shards, self._start, self._length, self.view_threshold, self._owns_shards)
+        place = (self._start, self._length, self.view_threshold, self._owns_shards)
+        return _reopen, (type(self), self._shards, *place)
 
     @property
     def _root_digest(self) -> str:
@@ -355,7 +357,7 @@ class DistributedPrompt:
 
     def _view(self, start: int, stop: int) -> "DistributedPrompt":
         """A view in local offsets that are in range. Flat: a view of a view is one of the prompt."""
-        view = object.__new__(DistributedPrompt)
+        view = object.__new__(type(self))
         return view._bind(self._shards, self._start + start, stop - start, self.view_threshold, owns=False)
 
     def _text(self, start: int, stop: int) -> str:
@@ -403,6 +405,7 @@ class DistributedPrompt:
         if not isinstance(sub, str):
             getattr("", method)(sub)  # type: ignore[unreachable]  # raises str's own error
         "".find(sub, start, end)
+        self._shards.check_open()
         first = resolve(start, 0, self._length)
         return first, min(resolve(end, self._length, self._length), self._length)
 
@@ -452,10 +455,10 @@ def open(address: str | os.PathLike[str], *, cache_bytes: int = DEFAULT_CACHE_BY
     return DistributedPrompt(FileBackend(shown), cache_bytes=cache_bytes)
 
 
-def _reopen(shards: Shards, *place: int) -> DistributedPrompt:
+def _reopen(kind: type[DistributedPrompt], shards: Shards, *place: int) -> DistributedPrompt:
     """Unpickle a prompt or a view, from its start, length, threshold, and whether it owns the shards."""
     start, length, view_threshold, owns = place
-    prompt = object.__new__(DistributedPrompt)
+    prompt = object.__new__(kind)
     return prompt._bind(shards, start, length, view_threshold, owns=bool(owns))  # its own class
 
 

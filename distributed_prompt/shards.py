@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice, takewhile
-from threading import Lock
+from threading import RLock
 from typing import TypeVar
 
 from distributed_prompt.backends.base import Backend
@@ -64,7 +64,9 @@ class Shards:
         self.owned = False
         self.cache_bytes = cache_bytes
         self._texts: OrderedDict[int, str] = OrderedDict()
-        self._lock = Lock()
+        self._text_bytes: dict[int, int] = {}
+        # Reentrant: the garbage collector may end an abandoned pass, which counts, while the lock is held.
+        self._lock = RLock()
         _instances.add(self)
         self._hits = self._misses = self._decoded_shards = self._decoded_bytes = self._cached_bytes = 0
 
@@ -95,9 +97,12 @@ class Shards:
             if self._closed or shard in self._texts:
                 return
             self._texts[shard] = text
-            self._cached_bytes += sys.getsizeof(text)
+            # Noted, for a string grows when C code asks for its UTF-8.
+            self._text_bytes[shard] = sys.getsizeof(text)
+            self._cached_bytes += self._text_bytes[shard]
             while self._cached_bytes > self.cache_bytes and len(self._texts) > 1:
-                self._cached_bytes -= sys.getsizeof(self._texts.popitem(last=False)[1])
+                oldest, _ = self._texts.popitem(last=False)
+                self._cached_bytes -= self._text_bytes.pop(oldest)
 
     def newlines_before(self, offset: int) -> int:
         """Newlines among the characters before an offset. Decodes the shard that it lies in, if it lies inside one."""
@@ -183,6 +188,7 @@ class Shards:
         with self._lock:
             self._closed = True
             self._texts.clear()
+            self._text_bytes.clear()
             self._cached_bytes = 0
         self._backend.close()
 
@@ -192,7 +198,7 @@ class Shards:
 
     def renew_lock(self) -> None:
         """In a forked child: another thread may have held the lock at the moment of the fork."""
-        self._lock = Lock()
+        self._lock = RLock()
 
     def check_open(self) -> None:
         """For what may be answered from memory: reading a shard finds out by itself."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from distributed_prompt.backends.base import Backend
-from distributed_prompt.backends.output import FLUSH_BYTES, OutputFile
+from distributed_prompt.backends.file_backend import opened
+from distributed_prompt.backends.output import OutputFile
 from distributed_prompt.errors import (
     ArgumentError,
     CorruptPackError,
@@ -22,8 +23,7 @@ from distributed_prompt.sources import Decoding
 from distributed_prompt.store.documents import Document
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.text.pieces import Piece, decode
-
-Progress = Callable[[int, int | None], None]
+from distributed_prompt.workers import Progress
 
 
 class Original:
@@ -88,22 +88,25 @@ def original_bytes(pack: Pack, pieces: Iterable[bytes], *, lossy: bool = False) 
     Raises:
         InexactError: they are not to be had, and ``lossy`` was not asked for.
         CorruptPackError: a shard is damaged, or the bytes are not those that were packed.
-        UnsupportedPackError: the pack has several documents.
+        UnsupportedPackError: the pack has several documents, or one that is a part of it.
 
     Cost: every shard decoded once; a few MB a core.
     """
     documents = list(pack.documents())
-    if not documents or (lossy and not documents[0].exact):
+    if not documents:
         yield from pieces
         return
-    if len(documents) > 1:
-        message = f"{pack.name}: {len(documents)} documents; this version unpacks one"
-        raise UnsupportedPackError(message)
     document = documents[0]
+    if len(documents) > 1 or (document.start, document.stop) != (0, pack.metadata.length):
+        message = f"{pack.name}: {len(documents)} documents; this version unpacks one that is the whole text"
+        raise UnsupportedPackError(message)
+    if lossy and not document.exact:
+        yield from pieces
+        return
     if not document.exact:
         message = (
             f"{pack.name}: the bytes of {document.name} cannot be given back (packed as {document.encoding}, "
-            f"errors={document.errors}, or with newlines translated); --lossy (lossy=True) gives the text as UTF-8"
+            f"errors={document.errors}, newlines={document.newlines}); --lossy (lossy=True) gives the text as UTF-8"
         )
         raise InexactError(message)
     original = Original(document)
@@ -114,7 +117,7 @@ def original_bytes(pack: Pack, pieces: Iterable[bytes], *, lossy: bool = False) 
 
 
 def unpack(
-    backend: Backend,
+    pack: Backend | str | os.PathLike[str],
     output: str | os.PathLike[str] | BinaryIO,
     *,
     lossy: bool = False,
@@ -124,7 +127,7 @@ def unpack(
     """Write the original bytes of a pack.
 
     Args:
-        backend: the open pack.
+        pack: a backend, or the path of a pack.
         output: a path, which gets all bytes or nothing; or a binary file, which gets them as they come.
         lossy: give the text as UTF-8 where the original bytes are not to be had.
         overwrite: replace an existing output.
@@ -142,20 +145,21 @@ def unpack(
 
     Cost: every shard decoded once; a few MB a core.
     """
-    pack = backend.pack
-    pieces = _reported(Shards(backend).pieces(0, pack.metadata.length), pack.metadata.utf8_bytes, progress)
-    blocks = _located(original_bytes(pack, pieces, lossy=lossy), pack.name)
-    if not isinstance(output, str | os.PathLike):
-        return _write(output, blocks)
-    shown = os.fspath(output)
-    file = OutputFile(output, overwrite=overwrite)
-    if file.path == Path(os.path.realpath(pack.name)):
-        message = f"{shown}: is the pack; name another output"
-        raise ArgumentError(message)
-    with file:
-        with _opened(file.partial, shown) as opened:
-            written = _write(opened, _flushing(blocks, file))
-        file.publish()
+    with opened(pack) as backend:
+        name, metadata = backend.pack.name, backend.pack.metadata
+        pieces = _reported(Shards(backend).pieces(0, metadata.length), metadata.utf8_bytes, progress)
+        blocks = _located(original_bytes(backend.pack, pieces, lossy=lossy), name)
+        if not isinstance(output, str | os.PathLike):
+            return _write(output, blocks)
+        shown = os.fspath(output)
+        file = OutputFile(output, overwrite=overwrite)
+        if file.path == Path(os.path.realpath(name)):
+            message = f"{shown}: is the pack; name another output"
+            raise ArgumentError(message)
+        with file:
+            with _writable(file.partial, shown) as partial:
+                written = _write(partial, blocks, file.wrote)
+            file.publish()
     return written
 
 
@@ -180,7 +184,7 @@ def _located(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
 
 
 @contextmanager
-def _opened(path: Path, shown: str) -> Iterator[BinaryIO]:
+def _writable(path: Path, shown: str) -> Iterator[BinaryIO]:
     """The file to be written; what the system refuses is said of the name that the caller gave."""
     try:
         with path.open("wb", buffering=0) as file:
@@ -192,21 +196,16 @@ def _opened(path: Path, shown: str) -> Iterator[BinaryIO]:
         raise OutputError(message) from error
 
 
-def _flushing(blocks: Iterator[bytes], file: OutputFile) -> Iterator[bytes]:
-    unflushed = 0
-    for block in blocks:
-        yield block
-        unflushed += len(block)
-        if unflushed > FLUSH_BYTES:
-            file.flush_ahead()
-            unflushed = 0
-
-
-def _write(file: BinaryIO, blocks: Iterator[bytes]) -> int:
+def _write(file: BinaryIO, blocks: Iterator[bytes], wrote: Callable[[int], None] = lambda _: None) -> int:
     written = 0
     for block in blocks:
         view = memoryview(block)
         while view:
-            view = view[file.write(view) :]
+            done = file.write(view)
+            if not isinstance(done, int):
+                message = f"{file!r}: its write() does not say how many bytes it took"  # type: ignore[unreachable]
+                raise OutputError(message)
+            view = view[done:]
         written += len(block)
+        wrote(len(block))
     return written

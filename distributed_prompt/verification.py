@@ -1,22 +1,24 @@
 """Everything a pack promises, checked: what is wrong, and where."""
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from distributed_prompt.errors import CorruptPackError, DPromptError
+from distributed_prompt.backends.base import Backend
+from distributed_prompt.backends.file_backend import opened
+from distributed_prompt.errors import CorruptPackError
 from distributed_prompt.geometry import SEGMENT_SHARDS, shard_count
 from distributed_prompt.store.base import Table
 from distributed_prompt.store.directory import Column, Directory, RootEntry, ShardRecord, root_digest, segment_digest
-from distributed_prompt.store.documents import BLOCK_DOCUMENTS, Document
+from distributed_prompt.store.documents import BLOCK_DOCUMENTS, Document, read_documents_digest
 from distributed_prompt.store.metadata import DOCUMENTS_FEATURE
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.store.pack_writer import describe_shard
 from distributed_prompt.text.pieces import decode
 from distributed_prompt.unpacking import Original
-from distributed_prompt.workers import map_ahead
+from distributed_prompt.workers import Progress, map_ahead
 
-Progress = Callable[[int, int | None], None]
 Value = TypeVar("Value")
 _RUN_CHARACTERS = 2**21
 _SEGMENT_MASK = 2**32 - 1
@@ -31,20 +33,25 @@ class _Found(NamedTuple):
     data: bytes
 
 
-def verify(pack: Pack, progress: Progress | None = None) -> Iterator[str]:
+def verify(pack: Backend | str | os.PathLike[str], progress: Progress | None = None) -> Iterator[str]:
     """Read all of a pack and compare it with all that it says about itself.
 
     Args:
-        pack: the open pack.
+        pack: a backend, or the path of a pack.
         progress: called with shards done so far and in all.
+
+    Raises:
+        PackReadError: the system could not read the pack, which says nothing about it.
 
     Yields:
         A line for each thing that is wrong, with its place. Nothing for a sound pack.
 
     Cost: every shard decoded once; a few MB a core.
     """
-    for problem in _problems(pack, progress):
-        yield problem if problem.startswith(pack.name) else f"{pack.name}: {problem}"
+    with opened(pack) as backend:
+        name = backend.pack.name
+        for problem in _problems(backend.pack, progress):
+            yield problem if problem.startswith(name) else f"{name}: {problem}"
 
 
 def _problems(pack: Pack, progress: Progress | None) -> Iterator[str]:
@@ -52,6 +59,7 @@ def _problems(pack: Pack, progress: Progress | None) -> Iterator[str]:
     yield from _guarded(_unexpected_rows(pack))
     documents: list[Document] = []
     yield from _guarded(_collect(pack.documents(), documents))
+    yield from _guarded(_documents_digest(pack))
     totals = _Totals(pack, documents)
     yield from _guarded(totals.begin())
     shards = range(pack.metadata.shards)
@@ -67,10 +75,10 @@ def _problems(pack: Pack, progress: Progress | None) -> Iterator[str]:
 
 
 def _guarded(problems: Iterable[str]) -> Iterator[str]:
-    """The problems; a check that cannot go on is one itself."""
+    """The problems; damage that a check cannot get past is one itself."""
     try:
         yield from problems
-    except DPromptError as error:
+    except CorruptPackError as error:
         yield str(error)
 
 
@@ -95,6 +103,12 @@ def _unexpected_rows(pack: Pack) -> Iterator[str]:
         yield from (f"{table}: row {key} belongs to nothing" for key in pack.store.keys(table) if not is_expected(key))
 
 
+def _documents_digest(pack: Pack) -> Iterator[str]:
+    found, expected = read_documents_digest(pack.store, pack.metadata.documents), pack.metadata.documents_digest
+    if found != expected:
+        yield f"documents: digest {found}, expected {expected}"
+
+
 def _places_problems(pack: Pack, segment: int) -> Iterator[str]:
     """Nothing, once the places could be read: they are hints, and only the file itself could contradict them."""
     pack.directory.places(segment)
@@ -109,16 +123,29 @@ def _check_shard(pack: Pack, shard: int) -> _Found:
     try:
         blob = pack.blob(shard) or b""
         data = pack.decompress(shard, blob or None)
-        characters = len(decode(data))
-    except DPromptError as error:
+        text = decode(data)
+    except CorruptPackError as error:
         return _Found(shard, [str(error)], None, b"")
     except UnicodeDecodeError as error:
         return _Found(shard, [f"shard {shard}: {error}"], None, b"")
-    if characters != pack.characters(shard):
-        wrong = f"shard {shard}: {characters} characters, expected {pack.characters(shard)}"
+    if len(text) != pack.characters(shard):
+        wrong = f"shard {shard}: {len(text)} characters, expected {pack.characters(shard)}"
         return _Found(shard, [wrong], None, b"")
-    record = describe_shard(shard, characters, data, blob)
+    # Counted on the string, since the writer counts on its UTF-8.
+    record = describe_shard(shard, len(text), data, blob)
+    record = record._replace(newlines=text.count("\n"), width=_width(text))
     return _Found(shard, list(_guarded(_differences(pack.directory, shard, record))), record, data)
+
+
+def _width(text: str) -> int:
+    """Bytes that each character of a string takes: 0 for ASCII, 1, 2 or 4."""
+    if text.isascii():
+        return 0
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return 2 if len(text.encode("utf-16-le", "surrogatepass")) == 2 * len(text) else 4
+    return 1
 
 
 def _differences(directory: Directory, shard: int, found: ShardRecord) -> Iterator[str]:
@@ -150,6 +177,8 @@ class _Totals:
         for document in self._documents:
             if not 0 <= document.start <= document.stop <= metadata.length:
                 yield f"document {document.name}: start {document.start}, stop {document.stop} are not in the text"
+        if len(self._documents) > 1:
+            yield f"{len(self._documents)} documents: this version cannot check more than one"
         if len(self._documents) == 1:
             (document,) = self._documents
             if document.start != 0 or document.stop < metadata.length:

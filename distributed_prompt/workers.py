@@ -6,12 +6,15 @@ zstd and the checksums release the GIL, so threads use all cores. A forked child
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+Progress = Callable[[int, int | None], None]
+"""What long work calls: how much is done, and how much there is in all, where that is known."""
 
 
 def _available_cores() -> int:
@@ -49,7 +52,8 @@ def map_ahead(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Gene
     """Results in the order of the tasks, computed on the workers a few tasks ahead of their use.
 
     A task is taken only when there is room for it, so memory is bounded by twice as many tasks and
-    results as there are workers. Closing the iterator cancels what has not begun and waits for what has.
+    results as there are workers. Closing the iterator cancels what has not begun; it waits for nothing, since
+    the garbage collector may do it on any thread, whatever locks that holds.
     """
     pending: deque[tuple[Task, Future[Result], int]] = deque()
 
@@ -60,10 +64,18 @@ def map_ahead(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Gene
 
     try:
         for task in tasks:
-            pending.append((task, _pool.executor().submit(function, task), os.getpid()))
-            if len(pending) > _AHEAD:
+            try:
+                pending.append((task, _pool.executor().submit(function, task), os.getpid()))
+            except RuntimeError:
+                # At the interpreter's exit no thread starts any more.
+                while pending:
+                    yield first()
+                yield function(task)
+            if len(pending) >= _AHEAD:
                 yield first()
         while pending:
             yield first()
     finally:
-        wait([future for _, future, process in pending if os.getpid() == process and not future.cancel()])
+        for _, future, process in pending:
+            if os.getpid() == process:
+                future.cancel()

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import random
 import re
 import shutil
@@ -128,7 +129,7 @@ def inspect(sound: Sound, path: Path) -> Report:
             else:
                 if found != expected:
                     report.wrong.append(name)
-        report.problems = list(dp.verify(backend.pack))
+        report.problems = list(dp.verify(backend))
     return report
 
 
@@ -153,7 +154,7 @@ def check(sound: Sound, path: Path) -> Report:
 
 def problems(path: Path) -> list[str]:
     with dp.FileBackend(path) as backend:
-        return list(dp.verify(backend.pack))
+        return list(dp.verify(backend))
 
 
 def check_noticed(sound: Sound, path: Path, message: str) -> Report:
@@ -176,8 +177,11 @@ def rewrite_metadata(path: Path, **changes: str | None) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         rows = dict(connection.execute("SELECT name, value FROM metadata").fetchall()) | changes
         rows = {name: value for name, value in rows.items() if value is not None and name != "checksum"}
-        text = "".join(f"{name}={rows[name]}\n" for name in sorted(rows))
-        rows["checksum"] = hashlib.sha256(text.encode()).hexdigest()
+        data = b"".join(
+            struct.pack("<QQ", len(name), len(rows[name].encode())) + f"{name}{rows[name]}".encode()
+            for name in sorted(rows)
+        )
+        rows["checksum"] = hashlib.sha256(data).hexdigest()
         connection.execute("DELETE FROM metadata")
         connection.executemany("INSERT INTO metadata VALUES(?, ?)", rows.items())
 
@@ -475,7 +479,7 @@ def test_a_length_that_lies_beyond_all_measure_is_an_error_of_ours(copy: Path, l
 def test_verify_reports_a_length_that_lies_before_it_counts_to_it(copy: Path) -> None:
     rewrite_metadata(copy, length=str(2**40), shards=str(2**40 // SHARD_SIZE))
     with dp.FileBackend(copy) as backend:
-        assert next(iter(dp.verify(backend.pack))).startswith(str(copy))
+        assert next(iter(dp.verify(backend))).startswith(str(copy))
 
 
 def test_a_newer_format_is_refused(sound: Sound, copy: Path) -> None:
@@ -552,3 +556,16 @@ def test_a_damaged_shard_is_named_by_file_and_number(sound: Sound, copy: Path) -
                 read()
         assert prompt[: 5 * SHARD_SIZE] == sound.text[: 5 * SHARD_SIZE]
         assert prompt[6 * SHARD_SIZE :] == sound.text[6 * SHARD_SIZE :]
+
+
+def test_a_table_that_comes_with_a_feature_of_the_future_is_no_damage(copy: Path) -> None:
+    execute(copy, "CREATE TABLE images(key INTEGER PRIMARY KEY, value BLOB NOT NULL)")
+    rewrite_metadata(copy, features="documents images")
+    with pytest.raises(UnsupportedPackError, match="feature 'images'"):
+        dp.open(copy)
+
+
+def test_a_pipe_is_no_pack(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NotAPackError, match="is a device"):
+        dp.open(tmp_path / "pipe")

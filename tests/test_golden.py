@@ -94,7 +94,7 @@ def test_a_golden_pack_has_the_lines_that_were_packed(pack: Path, facts: dict[st
 
 def test_a_golden_pack_is_sound(pack: Path) -> None:
     with dp.FileBackend(pack) as backend:
-        assert list(dp.verify(backend.pack)) == []
+        assert list(dp.verify(backend)) == []
     assert raw(pack, "PRAGMA integrity_check") == [("ok",)]
 
 

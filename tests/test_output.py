@@ -34,7 +34,7 @@ def write(path: Path, data: bytes, *, overwrite: bool, meanwhile: Callable[[], o
 
 def is_sound(pack: Path) -> bool:
     with dp.FileBackend(pack) as backend:
-        return not list(dp.verify(backend.pack))
+        return not list(dp.verify(backend))
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -573,3 +573,71 @@ def test_a_file_that_may_not_be_read_is_a_clear_error(shared_folder: Path, actio
     assert done.stdout.startswith("PackReadError ")
     assert done.stdout.endswith("in: Permission denied\n")
     assert names(shared_folder) == ["in"]
+
+
+def test_a_write_that_failed_in_the_background_fails_the_publication(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("distributed_prompt.backends.output._sync", refuse)
+    monkeypatch.setattr("distributed_prompt.backends.output.FLUSH_BYTES", 1)
+    with OutputFile(tmp_path / "out", overwrite=False) as file:
+        file.partial.write_bytes(b"new")
+        file.wrote(3)
+        with pytest.raises(OutputError, match="out: Input/output error"):
+            file.publish()
+    assert names(tmp_path) == []
+
+
+def test_a_large_output_is_flushed_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr("distributed_prompt.backends.output._sync", flushed.append)
+    monkeypatch.setattr("distributed_prompt.backends.output.FLUSH_BYTES", 10)
+    with OutputFile(tmp_path / "out", overwrite=False) as file:
+        file.partial.write_bytes(b"new")
+        for _ in range(5):
+            file.wrote(3)
+        file.publish()
+    assert len(flushed) == 1
+    assert (tmp_path / "out").read_bytes() == b"new"
+
+
+def test_what_replaces_a_private_file_is_as_private(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"old")
+    (tmp_path / "out").chmod(0o600)
+    write(tmp_path / "out", b"new", overwrite=True)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_name_with_a_nul_is_no_output(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="no file can have this name"):
+        OutputFile(f"{tmp_path}/a\0b", overwrite=False)
+
+
+def test_a_file_system_without_locks_is_an_error_that_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(OutputError, match="No locks available"):
+        OutputFile(tmp_path / "new" / "out", overwrite=False, make_folder=True).__enter__()
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_read_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").write_bytes(b"old")
+    real = os.open
+
+    def refuse(path: object, *arguments: int) -> int:
+        if path == tmp_path:
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OutputError, match="Permission denied"):
+        write(tmp_path / "out", b"new", overwrite=True)
+    assert (tmp_path / "out").read_bytes() == b"old"

@@ -77,7 +77,7 @@ def unpacked(pack: Path, *, lossy: bool = False) -> bytes:
 
 def problems(pack: Path) -> list[str]:
     with dp.FileBackend(pack) as backend:
-        return list(dp.verify(backend.pack))
+        return list(dp.verify(backend))
 
 
 def written(path: Path, data: bytes) -> Path:

@@ -257,3 +257,19 @@ def test_unpacking_a_large_pack_takes_little_memory(tmp_path: Path) -> None:
     count, peak_kib = map(int, done.stdout.split())
     assert count == (tmp_path / "in.txt").stat().st_size
     assert peak_kib * 1024 < 150_000_000
+
+
+def test_a_path_is_as_good_as_a_backend(tmp_path: Path) -> None:
+    pack = packed(tmp_path, b"text\n")
+    assert dp.unpack(pack, tmp_path / "copy") == 5
+    assert (tmp_path / "copy").read_bytes() == b"text\n"
+    assert list(dp.verify(str(pack))) == []
+
+
+def test_a_file_that_does_not_say_what_it_took_is_refused(tmp_path: Path) -> None:
+    class Mute:
+        def write(self, data: bytes) -> None:
+            assert data
+
+    with pytest.raises(OutputError, match="does not say how many bytes"):
+        dp.unpack(packed(tmp_path, b"text\n"), Mute())  # type: ignore[arg-type]

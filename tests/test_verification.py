@@ -26,7 +26,7 @@ def pack(tmp_path: Path) -> Path:
 
 def problems(pack: Path) -> list[str]:
     with dp.FileBackend(pack) as backend:
-        return list(dp.verify(backend.pack))
+        return list(dp.verify(backend))
 
 
 def unpacked(pack: Path) -> bytes:
@@ -80,13 +80,13 @@ def test_a_sound_pack_of_another_encoding_has_no_problems(tmp_path: Path, encodi
 
 
 def test_a_prompt_without_documents_has_no_problems() -> None:
-    assert list(dp.verify(MemoryBackend(TEXT, 5).pack)) == []
+    assert list(dp.verify(MemoryBackend(TEXT, 5))) == []
 
 
 def test_progress_counts_the_shards(pack: Path) -> None:
     calls: list[tuple[int, int | None]] = []
     with dp.FileBackend(pack) as backend:
-        assert list(dp.verify(backend.pack, lambda *call: calls.append(call))) == []
+        assert list(dp.verify(backend, lambda *call: calls.append(call))) == []
         shards = backend.pack.metadata.shards
     assert calls == [(done, shards) for done in range(1, shards + 1)]
 

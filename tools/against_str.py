@@ -55,7 +55,7 @@ def compare(name: str) -> int:
     dp.pack(source, pack, overwrite=True)
     print(f"{name}: packed in {time.perf_counter() - start:.1f} s, {pack.stat().st_size:,} bytes", flush=True)
     with dp.FileBackend(pack) as backend:
-        problems = list(dp.verify(backend.pack))
+        problems = list(dp.verify(backend))
         dp.unpack(backend, copy, overwrite=True)
     same = filecmp.cmp(source, copy, shallow=False)
     copy.unlink()

@@ -2,6 +2,8 @@
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -33,6 +35,9 @@ class FileBackend(Backend):
             NotAPackError: a file that is no pack.
             UnsupportedPackError: a newer format.
             CorruptPackError: a damaged pack.
+            PackReadError: the system could not read it.
+
+        Cost: the metadata table, whatever the length.
         """
         self.address = str(find_pack(path))
         self.pack = Pack(_open_store(self.address))
@@ -46,14 +51,14 @@ def find_pack(path: str | os.PathLike[str]) -> Path:
     """The absolute path of the pack at ``path``, which may be the folder that holds it."""
     place = Path(os.path.abspath(os.fspath(path)))  # noqa: PTH100  # Path.absolute keeps '..'
     try:
-        is_folder = stat.S_ISDIR(place.stat().st_mode)
+        mode = place.stat().st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         message = f"{path}: no such file"
         raise PackNotFoundError(message) from error
     except OSError as error:
         message = f"{path}: {error.strerror}"
         raise PackReadError(message) from error
-    if is_folder:
+    if stat.S_ISDIR(mode):
         inside = place / PACK_NAME
         if inside.is_file():
             return inside
@@ -65,7 +70,20 @@ def find_pack(path: str | os.PathLike[str]) -> Path:
             raise AddressError(message)
         message = f"{path}: a folder without {PACK_NAME}; name a pack, or make one with: dprompt pack FILE -o OUT"
         raise AddressError(message)
+    if not stat.S_ISREG(mode):
+        message = f"{path}: is a device; a pack is a file"
+        raise NotAPackError(message)
     return place
+
+
+@contextmanager
+def opened(pack: Backend | str | os.PathLike[str]) -> Iterator[Backend]:
+    """A backend as it is, or one on a path that is closed at the end."""
+    if isinstance(pack, Backend):
+        yield pack
+    else:
+        with FileBackend(pack) as backend:
+            yield backend
 
 
 def is_shard_folder(folder: Path) -> bool:

@@ -36,6 +36,9 @@ class OutputFile:
             overwrite: whether a file of that name may be replaced.
             make_folder: whether to make its folder; otherwise that must exist.
         """
+        if "\0" in os.fspath(path):
+            message = f"{os.fspath(path)!r}: no file can have this name"
+            raise ArgumentError(message)
         self.path = Path(os.path.realpath(os.fspath(path)))
         self.partial = self.path.with_name(f".{_short(self.path.name)}.partial")
         self._shown = os.fspath(path)
@@ -45,6 +48,7 @@ class OutputFile:
         self._lock = -1
         self._flusher: ThreadPoolExecutor | None = None
         self._flush: Future[None] | None = None
+        self._unflushed_bytes = 0
 
     def __enter__(self) -> Self:
         """Check the name and take the lock.
@@ -54,12 +58,19 @@ class OutputFile:
             OutputExistsError: the file is there and may not be replaced.
             OutputError: the folder cannot be written to, or another process writes this file.
         """
-        with self._failures():
-            self._check()
-            if self._make_folder:
-                self._make_folders()
-            while not self._take():
-                pass
+        try:
+            with self._failures():
+                mode = self._check()
+                if self._make_folder:
+                    self._make_folders()
+                while not self._take():
+                    pass
+                if mode is not None:
+                    # What replaces a private file is as private.
+                    os.fchmod(self._lock, stat.S_IMODE(mode))
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     @contextmanager
@@ -74,17 +85,19 @@ class OutputFile:
             message = f"{self._shown}: {'its folder does not exist' if missing else error.strerror}"
             raise OutputError(message) from error
 
-    def _check(self) -> None:
+    def _check(self) -> int | None:
+        """The mode of the file that will be replaced, if there is one and it may be."""
         try:
             mode = self.path.stat().st_mode
         except FileNotFoundError:
-            return
+            return None
         if not stat.S_ISREG(mode):
             message = f"{self._shown}: is a {'folder' if stat.S_ISDIR(mode) else 'device'}; name a file"
             raise ArgumentError(message)
         if not self._overwrite:
             message = f"{self._shown}: exists; choose another name, or overwrite it with --force (overwrite=True)"
             raise OutputExistsError(message)
+        return mode
 
     def _make_folders(self) -> None:
         missing = [folder for folder in (self.path.parent, *self.path.parent.parents) if not folder.exists()]
@@ -103,8 +116,12 @@ class OutputFile:
             return False
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        except OSError as error:
             os.close(self._lock)
+            self._lock = -1
+            if not isinstance(error, BlockingIOError):
+                self.partial.unlink(missing_ok=True)
+                raise
             message = f"{self._shown}: another process is writing it now"
             raise OutputError(message) from error
         left_over = os.fstat(self._lock)
@@ -123,12 +140,14 @@ class OutputFile:
         mine = os.fstat(self._lock)
         return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
-    def flush_ahead(self) -> None:
-        """Let what is written so far go to the disk meanwhile: less to wait for in ``publish``."""
-        if self._flush is None or self._flush.done():
+    def wrote(self, count_bytes: int) -> None:
+        """Take note of what was written; now and then let it go to the disk meanwhile, so ``publish`` waits less."""
+        self._unflushed_bytes += count_bytes
+        if self._unflushed_bytes >= FLUSH_BYTES and (self._flush is None or self._flush.done()):
             self._flushed()
+            self._unflushed_bytes = 0
             self._flusher = self._flusher or ThreadPoolExecutor(1, thread_name_prefix="dprompt-flush")
-            self._flush = self._flusher.submit(os.fdatasync, self._lock)
+            self._flush = self._flusher.submit(_sync, self._lock)
 
     def _flushed(self) -> None:
         """Wait for the flush under way. The system reports a failed write once: to whoever asks first."""
@@ -147,14 +166,16 @@ class OutputFile:
         with self._failures():
             os.fsync(self._lock)
             self._check()
-            if self._overwrite:
-                self.partial.replace(self.path)
-            else:
-                self._link()
-            self._made_folders = []
             folder = os.open(self.path.parent, os.O_RDONLY)
             try:
-                os.fsync(folder)
+                if self._overwrite:
+                    self.partial.replace(self.path)
+                else:
+                    self._link()
+                self._made_folders = []
+                # From here on it is done: a folder that cannot be synced, as on some networks, changes nothing.
+                with suppress(OSError):
+                    os.fsync(folder)
             finally:
                 os.close(folder)
 
@@ -179,9 +200,17 @@ class OutputFile:
                 folder.rmdir()
 
     def _clear(self) -> None:
-        if self._is_current():
-            self.partial.unlink()
-        os.close(self._lock)
+        if self._lock < 0:
+            return
+        try:
+            if self._is_current():
+                self.partial.unlink()
+        finally:
+            os.close(self._lock)
+            self._lock = -1
+
+
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 
 
 def _short(name: str) -> str:

@@ -32,7 +32,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from functools import lru_cache, partial
-from itertools import accumulate, pairwise, starmap
+from itertools import accumulate, islice, pairwise, starmap
 from typing import NamedTuple
 
 from distributed_prompt.errors import CorruptPackError
@@ -42,6 +42,7 @@ from distributed_prompt.store.base import Place, Store, StoreWriter, Table
 from distributed_prompt.store.metadata import Metadata
 
 _CACHED_ROWS = 64
+_CACHED_TUPLES = 8  # ten times as large as the rows they are made of
 _U64 = struct.Struct("<Q")
 _ROOT_ENTRY = struct.Struct("<QQ32s")
 _ROOT_HEAD = struct.Struct("<QQ")
@@ -141,10 +142,10 @@ class DirectoryWriter:
         for column in (Column.DIGESTS, Column.SIZES, Column.CHECKSUMS):
             for segment, row in enumerate(self._packed[column]):
                 _put(store, column, segment, row)
-        places = list(store.places())
-        for segment, start in enumerate(range(0, len(places), SEGMENT_SHARDS)):
-            row = create_places(places[start : start + SEGMENT_SHARDS])
-            _put(store, Column.PLACES, segment, row)
+        places = store.places()
+        for segment in range(len(self._packed[Column.ROOT])):
+            if part := list(islice(places, SEGMENT_SHARDS)):
+                _put(store, Column.PLACES, segment, create_places(part))
         root = b"".join(self._packed[Column.ROOT])
         _put(store, Column.ROOT, 0, root)
         return root_digest(length, shard_size, (entry.digest for entry in parse_root(root)))
@@ -159,8 +160,8 @@ class Directory:
         self._name = store.name
         self._has_pages = store.has_pages
         self._row = lru_cache(_CACHED_ROWS)(partial(_get, store, metadata.shards))
-        self._sizes = lru_cache(_CACHED_ROWS)(partial(_get_sizes, store, metadata.shards))
-        self._newline_sums = lru_cache(_CACHED_ROWS)(partial(_newline_sums, self._sizes))
+        self._sizes = lru_cache(_CACHED_TUPLES)(partial(_get_sizes, store, metadata.shards))
+        self._newline_sums = lru_cache(_CACHED_TUPLES)(partial(_newline_sums, self._sizes))
         self._root_sums: list[int] | None = None
 
     def checksum(self, shard: int) -> int:

@@ -5,11 +5,13 @@ JSON object with one list a field, sealed like the rows of the directory. Names 
 a name that are not UTF-8 stand as lone surrogates (``os.fsdecode``).
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 
 from distributed_prompt.errors import CorruptPackError
+from distributed_prompt.geometry import shard_count
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import Store, StoreWriter, Table
 
@@ -28,9 +30,11 @@ class Document:
         stop: offset after its last character.
         encoding: the codec its bytes were decoded with.
         errors: the error mode they were decoded with.
+        newlines: ``keep``, or ``universal`` if they were translated.
         source_bytes: how many bytes it had.
         sha256: hexadecimal, of those bytes.
-        exact: whether encoding its text again gives those bytes; proved when it was packed.
+        exact: whether its text, encoded by an incremental encoder that is given the pack's shards one by one,
+            is those bytes again; proved when it was packed.
     """
 
     name: str
@@ -38,18 +42,35 @@ class Document:
     stop: int
     encoding: str
     errors: str
+    newlines: str
     source_bytes: int
     sha256: str
     exact: bool
 
 
-def write_documents(store: StoreWriter, documents: list[Document]) -> None:
-    """Write the whole table."""
+def write_documents(store: StoreWriter, documents: list[Document]) -> str:
+    """Write the whole table.
+
+    Returns:
+        The hexadecimal SHA-256 of its rows in order, which the metadata keeps.
+    """
+    sha256 = hashlib.sha256()
     for block, start in enumerate(range(0, len(documents), BLOCK_DOCUMENTS)):
         rows = [astuple(document) for document in documents[start : start + BLOCK_DOCUMENTS]]
         columns = dict(zip(_FIELDS, map(list, zip(*rows, strict=True)), strict=True))
         data = json.dumps(columns, separators=(",", ":")).encode("ascii")
-        store.put(Table.DOCUMENTS, block, codec.seal(block, codec.compress(data, _LEVEL)))
+        row = codec.seal(block, codec.compress(data, _LEVEL))
+        sha256.update(row)
+        store.put(Table.DOCUMENTS, block, row)
+    return sha256.hexdigest()
+
+
+def read_documents_digest(store: Store, count: int) -> str:
+    """What :func:`write_documents` has returned, from the rows as they are."""
+    sha256 = hashlib.sha256()
+    for block in range(shard_count(count, BLOCK_DOCUMENTS)):
+        sha256.update(store.get(Table.DOCUMENTS, block) or b"")
+    return sha256.hexdigest()
 
 
 def read_documents(store: Store, count: int) -> Iterator[Document]:

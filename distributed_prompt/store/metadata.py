@@ -3,40 +3,46 @@ r"""The metadata table: what a pack says about itself, and all that opening one 
 Format 1. The table holds text by name; numbers are decimal. Names a reader does not know are
 covered by the checksum and otherwise ignored; whatever must not be ignored is a *feature*.
 
-============== ==========================================================================
-format_version ``1``
-features       words in ascending order; a reader refuses a pack with one it does not know
-length         characters
-shard_size     characters a shard, 1 to 2**24
-shards         number of shards, ``ceil(length / shard_size)``
-utf8_bytes     bytes of the text as UTF-8
-newlines       number of U+000A
-lines          number of lines: newlines, and one more if text follows the last of them
-width          bytes a character takes in the widest shard: 0 ASCII, 1 to U+00FF, 2 to U+FFFF, 4
-codec          ``zstd``
-level          compression level
-documents      number of documents
-root_digest    hexadecimal, see :mod:`distributed_prompt.store.directory`
-checksum       hexadecimal SHA-256 of all other rows as ``name=value\n``, names ascending
-============== ==========================================================================
+================ ============================================================================
+format_version   ``1``
+features         words in ascending order; a reader refuses a pack with one it does not know
+length           characters
+shard_size       characters a shard, 1 to 2**24
+shards           number of shards, ``ceil(length / shard_size)``
+utf8_bytes       bytes of the text as UTF-8
+newlines         number of U+000A
+lines            number of lines: newlines, and one more if text follows the last of them
+width            bytes a character takes in the widest shard: 0 ASCII, 1 to U+00FF, 2 to U+FFFF, 4
+codec            ``zstd``
+level            compression level
+documents        number of documents
+documents_digest hexadecimal SHA-256 of the rows of the documents table in order
+root_digest      hexadecimal, see :mod:`distributed_prompt.store.directory`
+checksum         hexadecimal SHA-256 of all other rows, names ascending, each the lengths in bytes of name and
+                 value as ``<QQ`` and then both as UTF-8
+================ ============================================================================
 
 In SQLite the table is ``metadata(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID``.
 """
 
 import hashlib
 import re
+import struct
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from distributed_prompt.errors import CorruptPackError, UnsupportedPackError
 from distributed_prompt.geometry import MAX_SHARD_SIZE, shard_count
+from distributed_prompt.text.pieces import encode
 
 FORMAT_VERSION = 1
 DOCUMENTS_FEATURE = "documents"
 KNOWN_FEATURES = frozenset({DOCUMENTS_FEATURE})
 WIDTHS = (0, 1, 2, 4)
 _CODEC = "zstd"
+_DIGESTS = ("documents_digest", "root_digest")
+_LENGTHS = struct.Struct("<QQ")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _WORDS = re.compile(r"([a-z0-9-]+( [a-z0-9-]+)*)?")
@@ -56,6 +62,7 @@ class Metadata:
     width: int
     level: int
     documents: int
+    documents_digest: str
     root_digest: str
 
 
@@ -68,6 +75,7 @@ def create_metadata(metadata: Metadata) -> dict[str, str]:
         "format_version": str(FORMAT_VERSION),
         "features": " ".join(sorted(metadata.features)),
         "codec": _CODEC,
+        "documents_digest": metadata.documents_digest,
         "root_digest": metadata.root_digest,
     }
     return rows | {"checksum": _checksum(rows)}
@@ -94,21 +102,42 @@ def parse_metadata(rows: Mapping[str, str], name: str) -> Metadata:
     if rows.get("checksum") != expected:
         message = f"{name}: metadata: checksum {rows.get('checksum')}, expected {expected}"
         raise CorruptPackError(message)
-    features = tuple(rows.get("features", "").split())
-    unknown = sorted(set(features) - KNOWN_FEATURES)
-    if unknown or rows.get("codec") != _CODEC:
-        what = f"feature {unknown[0]!r}" if unknown else f"codec {rows.get('codec')!r}"
-        message = f"{name}: this pack uses {what}, which this version does not know; a newer dprompt reads it"
-        raise UnsupportedPackError(message)
-    patterns = dict.fromkeys(_NUMBERS, _NUMBER) | {"root_digest": _DIGEST, "features": _WORDS}
+    features = parse_features(rows, name)
+    if rows.get("codec") != _CODEC:
+        raise _unknown(name, "codec", rows.get("codec"))
+    patterns = dict.fromkeys(_NUMBERS, _NUMBER) | dict.fromkeys(_DIGESTS, _DIGEST)
+    patterns["features"] = _WORDS
     for field, pattern in patterns.items():
         if not pattern.fullmatch(rows.get(field, "(missing)")):
             message = f"{name}: metadata: {field} {rows.get(field, '(missing)')[:80]} cannot be"
             raise CorruptPackError(message)
     numbers = {field: int(rows[field]) for field in _NUMBERS}
-    metadata = Metadata(features=features, root_digest=rows["root_digest"], **numbers)
+    metadata = Metadata(
+        features=features,
+        documents_digest=rows["documents_digest"],
+        root_digest=rows["root_digest"],
+        **numbers,
+    )
     _check(metadata, name)
     return metadata
+
+
+def parse_features(rows: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """The features of a metadata table.
+
+    Raises:
+        UnsupportedPackError: one is unknown.
+    """
+    features = tuple(str(rows.get("features", "")).split())
+    unknown = sorted(set(features) - KNOWN_FEATURES)
+    if unknown:
+        raise _unknown(name, "feature", unknown[0])
+    return features
+
+
+def _unknown(name: str, what: str, value: str | None) -> UnsupportedPackError:
+    message = f"{name}: this pack uses {what} {value!r}, which this version does not know; a newer dprompt reads it"
+    return UnsupportedPackError(message)
 
 
 def newer_format(name: str, version: int) -> UnsupportedPackError:
@@ -135,5 +164,6 @@ def _checksum(rows: Mapping[str, str]) -> str:
     state = hashlib.sha256()
     for name in sorted(rows):
         if name != "checksum":
-            state.update(f"{name}={rows[name]}\n".encode("utf-8", "surrogatepass"))
+            key, value = encode(name), encode(rows[name])
+            state.update(_LENGTHS.pack(len(key), len(value)) + key + value)
     return state.hexdigest()

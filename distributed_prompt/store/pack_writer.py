@@ -115,7 +115,7 @@ class PackWriter:
             The pack's metadata.
         """
         listed = list(documents)
-        write_documents(self._store, listed)
+        documents_digest = write_documents(self._store, listed)
         metadata = Metadata(
             features=(DOCUMENTS_FEATURE,) if listed else (),
             length=self.length,
@@ -127,6 +127,7 @@ class PackWriter:
             width=self._width,
             level=self._level,
             documents=len(listed),
+            documents_digest=documents_digest,
             root_digest=self._directory.finish(self._store, self.length, self._shard_size),
         )
         self._store.put_metadata(create_metadata(metadata))

@@ -25,9 +25,10 @@ from distributed_prompt.errors import (
     OutputError,
     PackChangedError,
     PackReadError,
+    UnsupportedPackError,
 )
 from distributed_prompt.store.base import Place, Store, StoreWriter, Table
-from distributed_prompt.store.metadata import FORMAT_VERSION, newer_format
+from distributed_prompt.store.metadata import FORMAT_VERSION, newer_format, parse_features
 from distributed_prompt.store.sqlite_pages import table_places
 
 APPLICATION_ID = 0x64507270  # "dPrp"
@@ -42,6 +43,7 @@ _METADATA_SQL = "CREATE TABLE metadata(name TEXT PRIMARY KEY, value TEXT NOT NUL
 _SCHEMA = {"metadata": _METADATA_SQL} | {
     str(table): f"CREATE TABLE {table}(key INTEGER PRIMARY KEY, value BLOB NOT NULL)" for table in Table
 }
+_METADATA = "SELECT name, value FROM metadata"
 _GET = {table: f"SELECT value FROM {table} WHERE key=?" for table in Table}  # noqa: S608  # names from the enum
 _GET_RANGE = {
     table: f"SELECT key, value FROM {table} WHERE key>=? AND key<? ORDER BY key"  # noqa: S608  # as above
@@ -61,7 +63,6 @@ class _Identity(NamedTuple):
     device: int
     inode: int
     size: int
-    modified_ns: int
 
 
 class SqliteStore(Store):
@@ -86,8 +87,7 @@ class SqliteStore(Store):
             PackReadError: the system could not read it.
         """
         self.name = path
-        self._size = _check_header(path)
-        self._identity = _identify(path)
+        self._identity = _check_header(path)
         self._idle: SimpleQueue[apsw.Connection] = SimpleQueue()
         self._tables: frozenset[str] = frozenset()
         self._closed = False
@@ -149,6 +149,9 @@ class SqliteStore(Store):
         found = {name: sql for kind, name, table, sql in rows if (kind, table) == ("table", name)}
         needed = dict.fromkeys(("metadata", Table.SHARDS, Table.DIRECTORY))
         wrong = [name for name in found | needed if found.get(name) != _SCHEMA.get(name)]
+        if wrong and not set(wrong) & set(_SCHEMA):
+            # Tables of other names come with features of other names, and those with a newer version.
+            parse_features(self.metadata(), self.name)
         if wrong or len(found) != len(rows):
             message = f"{self.name}: {f'table {wrong[0]!r}' if wrong else 'its schema'} is not as in a pack"
             raise CorruptPackError(message)
@@ -173,7 +176,7 @@ class SqliteStore(Store):
 
     def metadata(self) -> dict[str, str]:
         """See the contract."""
-        rows = self._query("metadata", "SELECT name, value FROM metadata")
+        rows = self._query("metadata", _METADATA)
         if not all(isinstance(name, str) and isinstance(value, str) for name, value in rows):
             message = f"{self.name}: metadata: a value that is no text"
             raise CorruptPackError(message)
@@ -229,7 +232,7 @@ class SqliteStore(Store):
 
     def size_bytes(self) -> int:
         """Bytes of the file."""
-        return self._size
+        return self._identity.size
 
     def close(self) -> None:
         """See the contract. Connections in use by other threads close when they are let go."""
@@ -326,8 +329,12 @@ class SqliteWriter(StoreWriter):
             self._connection.execute("BEGIN EXCLUSIVE")
         except apsw.Error as error:
             raise self._failure(error) from error
-        with Path(self._path).open("rb", buffering=0) as file:
-            yield from table_places(lambda page: _read_page(file.fileno(), page), PAGE_BYTES, root)
+        try:
+            with Path(self._path).open("rb", buffering=0) as file:
+                yield from table_places(lambda page: _read_page(file.fileno(), page), PAGE_BYTES, root)
+        except (OSError, IndexError, struct.error) as error:
+            message = f"{self._name}: cannot be read back ({error})"
+            raise OutputError(message) from error
 
     def finish(self) -> None:
         """See the contract."""
@@ -357,19 +364,19 @@ def _identify(path: str) -> _Identity:
     except OSError as error:
         message = f"{path}: {error.strerror}; it was there when the prompt was opened"
         raise PackChangedError(message) from error
-    return _Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return _Identity(status.st_dev, status.st_ino, status.st_size)
 
 
-def _check_header(path: str) -> int:
+def _check_header(path: str) -> _Identity:
     """Refuse what is no whole SQLite pack of this format, before SQLite sees it.
 
     Returns:
-        The file's size in bytes.
+        The identity of the very file that was looked at.
     """
     try:
         with Path(path).open("rb") as file:
             head = file.read(_HEADER.size)
-            size = os.fstat(file.fileno()).st_size
+            status = os.fstat(file.fileno())
     except OSError as error:
         message = f"{path}: {error.strerror}"
         raise PackReadError(message) from error
@@ -388,7 +395,10 @@ def _check_header(path: str) -> int:
     if journals != [_NOT_WAL, _NOT_WAL]:
         message = f"{path}: in WAL mode, which no pack is: something else has written to it"
         raise CorruptPackError(message)
-    if page_bytes != PAGE_BYTES or size != pages * PAGE_BYTES:
-        message = f"{path}: {size} bytes, its header says {pages * page_bytes}: truncated or damaged"
+    if status.st_size != pages * page_bytes:
+        message = f"{path}: {status.st_size} bytes, its header says {pages * page_bytes}: truncated or damaged"
         raise CorruptPackError(message)
-    return size
+    if page_bytes != PAGE_BYTES:
+        message = f"{path}: pages of {page_bytes} bytes; this version reads packs with pages of {PAGE_BYTES}"
+        raise UnsupportedPackError(message)
+    return _Identity(status.st_dev, status.st_ino, status.st_size)

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from distributed_prompt.text.pieces import Piece, decode
 
+_STEP = 2048
+
 
 class LongLine(NamedTuple):
     """Where a line lies that is longer than the caller's limit."""
@@ -15,7 +17,14 @@ class LongLine(NamedTuple):
 
 def newline_position(text: str, ordinal: int) -> int:
     """Position of newline number ``ordinal`` (from 0), which must exist."""
-    return len(text) - len(text.split("\n", ordinal + 1)[-1]) - 1
+    start = 0
+    while (here := text.count("\n", start, start + _STEP)) <= ordinal:
+        ordinal -= here
+        start += _STEP
+    position = text.find("\n", start)
+    for _ in range(ordinal):
+        position = text.find("\n", position + 1)
+    return position
 
 
 def lines(pieces: Iterable[Piece], limit: int) -> Iterator[str | LongLine]:

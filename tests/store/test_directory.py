@@ -78,6 +78,7 @@ def metadata(shards: int) -> Metadata:
         width=0,
         level=3,
         documents=0,
+        documents_digest="",
         root_digest="",
     )
 

@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import re
+import struct
 from collections.abc import Mapping
 
 import pytest
@@ -23,6 +24,7 @@ METADATA = Metadata(
     width=2,
     level=3,
     documents=1,
+    documents_digest="cd" * 32,
     root_digest="5a" * 32,
 )
 ROWS = create_metadata(METADATA)
@@ -31,8 +33,12 @@ NUMBERS = ["length", "shard_size", "shards", "utf8_bytes", "newlines", "lines", 
 
 def checksum(rows: Mapping[str, str]) -> str:
     """As the format's documentation says."""
-    text = "".join(f"{name}={rows[name]}\n" for name in sorted(rows) if name != "checksum")
-    return hashlib.sha256(text.encode()).hexdigest()
+    data = b"".join(
+        struct.pack("<QQ", len(name.encode()), len(rows[name].encode())) + f"{name}{rows[name]}".encode()
+        for name in sorted(rows)
+        if name != "checksum"
+    )
+    return hashlib.sha256(data).hexdigest()
 
 
 def changed(**changes: str | None) -> dict[str, str]:
@@ -56,6 +62,7 @@ def all_metadata(draw: st.DrawFn) -> Metadata:
         width=draw(st.sampled_from([0, 1, 2, 4])),
         level=draw(st.integers(1, 22)),
         documents=draw(st.integers(0, 10**6)),
+        documents_digest=draw(st.binary(min_size=32, max_size=32)).hex(),
         root_digest=draw(st.binary(min_size=32, max_size=32)).hex(),
     )
 
@@ -82,6 +89,7 @@ def test_the_rows_are_what_the_format_says() -> None:
         "codec": "zstd",
         "level": "3",
         "documents": "1",
+        "documents_digest": "cd" * 32,
         "root_digest": "5a" * 32,
         "checksum": checksum(ROWS),
     } == ROWS

@@ -236,7 +236,7 @@ def test_a_pack_of_no_format_is_refused(pack: Path, version: int) -> None:
 
 def test_a_pack_of_another_page_size_is_refused(pack: Path) -> None:
     execute(pack, "PRAGMA page_size=8192", "VACUUM")
-    with pytest.raises(CorruptPackError, match=re.escape(str(pack))):
+    with pytest.raises(UnsupportedPackError, match=re.escape(str(pack))):
         SqliteStore(str(pack))
 
 

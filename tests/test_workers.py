@@ -1,0 +1,93 @@
+import gc
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import distributed_prompt as dp
+from distributed_prompt.workers import WORKERS, map_ahead
+
+TEXT = "to be or not to be, that is the question\n" * 500
+
+
+def test_results_come_in_the_order_of_the_tasks() -> None:
+    def late(task: int) -> int:
+        time.sleep(0.002 * (task % 3))
+        return task * task
+
+    assert list(map_ahead(late, range(50))) == [task * task for task in range(50)]
+
+
+def test_tasks_are_taken_only_a_few_ahead_of_their_use() -> None:
+    taken: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for task in range(1000):
+            taken.append(task)
+            yield task
+
+    results = map_ahead(lambda task: task, tasks())
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    assert len(taken) <= 3 + 2 * WORKERS
+    results.close()
+
+
+def test_an_error_in_a_task_comes_out_where_its_result_would() -> None:
+    def fails(task: int) -> int:
+        if task == 3:
+            raise ValueError(task)
+        return task
+
+    results = map_ahead(fails, range(10))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="3"):
+        next(results)
+
+
+@pytest.mark.timeout(60)
+def test_a_pass_that_the_garbage_collector_ends_on_a_worker_does_not_hang() -> None:
+    prompt = dp.DistributedPrompt.from_text(TEXT, shard_size=10)
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in range(20):
+            found = prompt.find_all("z")
+            list_of_itself: list[object] = [found]
+            list_of_itself.append(list_of_itself)
+            for offset in prompt.find_all("be"):
+                if offset > 100:
+                    break
+            del found, list_of_itself
+        assert prompt.count("be") == TEXT.count("be")
+    finally:
+        gc.set_threshold(*threshold)
+
+
+@pytest.mark.timeout(60)
+def test_a_pass_that_ends_while_the_counters_are_read_does_not_hang() -> None:
+    prompt = dp.DistributedPrompt.from_text(TEXT, shard_size=10)
+    shards = prompt._shards
+    pieces = shards._read(range(3))
+    next(pieces)
+
+    def end() -> None:
+        with shards._lock:
+            pieces.close()  # type: ignore[attr-defined]  # what the collector would do
+
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_a_search_at_the_exit_of_the_interpreter_works() -> None:
+    script = """
+import atexit, distributed_prompt as dp
+prompt = dp.DistributedPrompt.from_text("to be or not to be " * 500, shard_size=10)
+atexit.register(lambda: print(prompt.count("be")))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("1000\n", "", 0)
