@@ -1,6 +1,5 @@
 """``dprompt``: parses, calls, prints. No logic of its own, and the only importer of click and tqdm."""
 
-import codecs
 import json
 import os
 import sys
@@ -22,24 +21,12 @@ from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.sources import ERROR_MODES, NEWLINE_MODES, STANDARD_INPUT
 from distributed_prompt.store.codec import DEFAULT_LEVEL
 from distributed_prompt.store.metadata import FORMAT_VERSION
+from distributed_prompt.text.pieces import encode_bytes
 from distributed_prompt.unpacking import unpack as unpack_pack
 from distributed_prompt.verification import verify as verify_pack
 
 _EXCERPT_CHARACTERS = 40
 _PRINT_CHARACTERS = 2**20
-
-
-def _encode_surrogates(error: UnicodeError) -> tuple[bytes, int]:
-    """An error handler: a lone surrogate that stands for a byte is that byte, others are three bytes."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    part = error.object[error.start : error.end]
-    data = (c.encode("utf-8", "surrogateescape" if "\udc80" <= c <= "\udcff" else "surrogatepass") for c in part)
-    return b"".join(data), error.end
-
-
-_OUTPUT_ERRORS = "distributed_prompt.output"
-codecs.register_error(_OUTPUT_ERRORS, _encode_surrogates)
 
 
 class Number(click.ParamType):  # type: ignore[type-arg]  # generic only in recent releases
@@ -374,7 +361,7 @@ def _print_text(prompt: DistributedPrompt) -> None:
     """Write text as UTF-8; a lone surrogate that stands for a byte becomes that byte."""
     output = _output()
     for chunk in prompt.chunks(_PRINT_CHARACTERS):
-        output.write(str(chunk).encode("utf-8", _OUTPUT_ERRORS))
+        output.write(encode_bytes(str(chunk)))
 
 
 def _excerpt(prompt: DistributedPrompt, offset: int, length: int) -> str:

@@ -224,7 +224,6 @@ class SqliteStore(Store):
             for (report,) in connection.execute("PRAGMA integrity_check"):
                 lines += str(report).splitlines()
         except apsw.Error as error:
-            # What it has found so far says more than how it ended.
             lines = lines or [f"integrity check: {error}"]
         finally:
             self._release(connection)
@@ -360,7 +359,7 @@ def _read_page(descriptor: int, page: int) -> bytes:
 
 def _identify(path: str) -> _Identity:
     try:
-        status = os.stat(path)  # noqa: PTH116  # hot, and a string already
+        status = Path(path).stat()
     except OSError as error:
         message = f"{path}: {error.strerror}; it was there when the prompt was opened"
         raise PackChangedError(message) from error
@@ -389,11 +388,8 @@ def _check_header(path: str) -> _Identity:
         raise NotAPackError(message)
     if version > FORMAT_VERSION:
         raise newer_format(path, version)
-    if version < 1:
-        message = f"{path}: format {version} cannot be"
-        raise CorruptPackError(message)
-    if journals != [_NOT_WAL, _NOT_WAL]:
-        message = f"{path}: in WAL mode, which no pack is: something else has written to it"
+    if version < 1 or journals != [_NOT_WAL, _NOT_WAL]:
+        message = f"{path}: format {version}, journal {journals} cannot be: something else has written to it"
         raise CorruptPackError(message)
     if status.st_size != pages * page_bytes:
         message = f"{path}: {status.st_size} bytes, its header says {pages * page_bytes}: truncated or damaged"

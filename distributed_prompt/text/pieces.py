@@ -5,6 +5,7 @@ of whole characters always starts and ends between characters (lone surrogates i
 encoded as three bytes each).
 """
 
+import codecs
 from typing import NamedTuple
 
 
@@ -16,6 +17,23 @@ def encode(text: str) -> bytes:
 def decode(data: bytes) -> str:
     """The inverse of :func:`encode`."""
     return str(data, "utf-8", "surrogatepass")
+
+
+def encode_bytes(text: str) -> bytes:
+    """As :func:`encode`, but a lone surrogate that stands for a byte (``surrogateescape``) is that byte."""
+    return text.encode("utf-8", _BYTES)
+
+
+def _encode_surrogates(error: UnicodeError) -> tuple[bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    part = error.object[error.start : error.end]
+    data = (c.encode("utf-8", "surrogateescape" if "\udc80" <= c <= "\udcff" else "surrogatepass") for c in part)
+    return b"".join(data), error.end
+
+
+_BYTES = "distributed_prompt.bytes"
+codecs.register_error(_BYTES, _encode_surrogates)
 
 
 class Piece(NamedTuple):
