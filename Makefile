@@ -31,7 +31,7 @@ test-all: ## run the tests on Python 3.11, 3.12 and 3.13
 	$(PYTHON) tools/test_all.py
 
 cover: $(VENV)/ready ## run the tests and require branch coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --cov --cov-report=term -m 'not forks'
 
 lint: $(VENV)/ready ## ruff
 	$(BIN)/ruff check .

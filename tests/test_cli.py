@@ -917,10 +917,17 @@ def test_an_error_on_a_terminal_is_a_line_of_its_own(tmp_path: Path) -> None:
     assert lines[-1].startswith(f"dprompt: {tmp_path}/bad.txt: byte 100: ")
 
 
+def heed_interrupts() -> None:
+    """In the child: what a shell starts in the background, these tests included, ignores them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("delay", [0, 0.05, 0.2, 0.5])
 def test_an_interrupt_ends_a_pack_without_a_trace(big_file: Path, tmp_path: Path, delay: float) -> None:
     command = [*COMMAND, "pack", str(big_file), "-o", "b.dprompt", "--level", "19"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_interrupts
+    ) as process:
         while not (tmp_path / ".b.dprompt.partial").exists() and process.poll() is None:
             time.sleep(0.005)
         time.sleep(delay)
@@ -936,7 +943,12 @@ def test_an_interrupt_ends_a_pack_without_a_trace(big_file: Path, tmp_path: Path
 def test_an_interrupt_ends_the_wait_for_standard_input(tmp_path: Path) -> None:
     command = [*COMMAND, "pack", "-", "-o", "b.dprompt"]
     with subprocess.Popen(
-        command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=heed_interrupts,
     ) as process:
         while not (tmp_path / ".b.dprompt.partial").exists() and process.poll() is None:
             time.sleep(0.005)

@@ -496,6 +496,7 @@ def reads_all(prompt: DistributedPrompt, text: str) -> bool:
 
 
 @forks
+@pytest.mark.forks
 @pytest.mark.parametrize("what", ["opened", "from_text"])
 def test_a_forked_child_reads_while_threads_of_the_parent_are_busy(
     prompt: DistributedPrompt, pattern_text: str, what: str
@@ -510,6 +511,7 @@ def test_a_forked_child_reads_while_threads_of_the_parent_are_busy(
 
 
 @forks
+@pytest.mark.forks
 def test_a_forked_child_goes_on_with_an_iteration_that_its_parent_began(
     prompt: DistributedPrompt, pattern_text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -523,6 +525,7 @@ def test_a_forked_child_goes_on_with_an_iteration_that_its_parent_began(
 
 
 @forks
+@pytest.mark.forks
 def test_a_forked_child_can_close_without_harm_to_its_parent(prompt: DistributedPrompt, pattern_text: str) -> None:
     def close() -> bool:
         prompt.close()

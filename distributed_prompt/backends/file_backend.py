@@ -10,7 +10,8 @@ from typing import Self
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.errors import AddressError, NotAPackError, PackNotFoundError, PackReadError
 from distributed_prompt.store.pack import Pack
-from distributed_prompt.store.sqlite_store import SqliteStore, is_sqlite
+from distributed_prompt.store.sqlite_header import is_sqlite
+from distributed_prompt.store.sqlite_store import SqliteStore
 
 PACK_NAME = "prompt.dprompt"
 _MAGIC_BYTES = 100

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from urllib.parse import quote
 
 import apsw
@@ -21,21 +21,16 @@ import apsw
 from distributed_prompt.errors import (
     ClosedError,
     CorruptPackError,
-    NotAPackError,
     OutputError,
     PackChangedError,
     PackReadError,
-    UnsupportedPackError,
 )
 from distributed_prompt.store.base import Place, Store, StoreWriter, Table
-from distributed_prompt.store.metadata import FORMAT_VERSION, newer_format, parse_features
+from distributed_prompt.store.fork_gate import ForkGate
+from distributed_prompt.store.metadata import FORMAT_VERSION, parse_features
+from distributed_prompt.store.sqlite_header import APPLICATION_ID, PAGE_BYTES, check_header, identify
 from distributed_prompt.store.sqlite_pages import table_places
 
-APPLICATION_ID = 0x64507270  # "dPrp"
-PAGE_BYTES = 4096
-_MAGIC = b"SQLite format 3\x00"
-_HEADER = struct.Struct(">16xHBB8xI28xI4xI28x")  # page size, write and read version, pages, user version, application
-_NOT_WAL = 1
 _WRITE_CACHE_KIB = 8192
 _READ_CACHE_KIB = 512
 _WAIT_SECONDS = 0.05
@@ -50,19 +45,6 @@ _GET_RANGE = {
     for table in Table
 }
 _KEYS = {table: f"SELECT key FROM {table} ORDER BY key" for table in Table}  # noqa: S608  # as above
-
-
-def is_sqlite(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` is a SQLite database."""
-    return head.startswith(_MAGIC)
-
-
-class _Identity(NamedTuple):
-    """What tells one file from another that took its path."""
-
-    device: int
-    inode: int
-    size: int
 
 
 class SqliteStore(Store):
@@ -87,12 +69,16 @@ class SqliteStore(Store):
             PackReadError: the system could not read it.
         """
         self.name = path
-        self._identity = _check_header(path)
+        self._identity = check_header(path)
         self._idle: SimpleQueue[apsw.Connection] = SimpleQueue()
         self._tables: frozenset[str] = frozenset()
         self._closed = False
         self._inherited = False
-        self._idle.put(self._connect())
+        _gate.enter()
+        try:
+            self._idle.put(self._connect())
+        finally:
+            _gate.leave()
         try:
             self._check_schema()
         except BaseException:
@@ -101,7 +87,7 @@ class SqliteStore(Store):
         _stores.add(self)
 
     def _connect(self) -> apsw.Connection:
-        if _identify(self.name) != self._identity:
+        if identify(self.name) != self._identity:
             message = f"{self.name}: another file lies here than the one that was opened; open it again"
             raise PackChangedError(message)
         uri = f"{_uri(self.name)}?immutable=1&mode=ro"
@@ -115,12 +101,20 @@ class SqliteStore(Store):
             connection.pragma("cell_size_check", 1)
         except apsw.Error as error:
             raise self._failure(error) from error
-        if _identify(self.name) != self._identity:
+        if identify(self.name) != self._identity:
             connection.close()
             return self._connect()
         return connection
 
     def _lease(self) -> apsw.Connection:
+        _gate.enter()
+        try:
+            return self._take()
+        except BaseException:
+            _gate.leave()
+            raise
+
+    def _take(self) -> apsw.Connection:
         wait = 0.0
         while True:
             try:
@@ -141,6 +135,7 @@ class SqliteStore(Store):
 
     def _release(self, connection: apsw.Connection) -> None:
         self._idle.put(connection)
+        _gate.leave()
         if self._closed:
             self.close()
 
@@ -252,11 +247,13 @@ _left_alone: list[object] = []
 
 
 def _after_fork() -> None:
+    _gate.reset()
     for store in _stores:
         store._forget()  # noqa: SLF001  # the module's own class
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_gate = ForkGate()
+os.register_at_fork(before=_gate.shut, after_in_parent=_gate.open, after_in_child=_after_fork)
 
 
 class SqliteWriter(StoreWriter):
@@ -355,46 +352,3 @@ def _uri(path: str) -> str:
 
 def _read_page(descriptor: int, page: int) -> bytes:
     return os.pread(descriptor, PAGE_BYTES, (page - 1) * PAGE_BYTES)
-
-
-def _identify(path: str) -> _Identity:
-    try:
-        status = Path(path).stat()
-    except OSError as error:
-        message = f"{path}: {error.strerror}; it was there when the prompt was opened"
-        raise PackChangedError(message) from error
-    return _Identity(status.st_dev, status.st_ino, status.st_size)
-
-
-def _check_header(path: str) -> _Identity:
-    """Refuse what is no whole SQLite pack of this format, before SQLite sees it.
-
-    Returns:
-        The identity of the very file that was looked at.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(_HEADER.size)
-            status = os.fstat(file.fileno())
-    except OSError as error:
-        message = f"{path}: {error.strerror}"
-        raise PackReadError(message) from error
-    if not is_sqlite(head) or len(head) < _HEADER.size:
-        message = f"{path}: not a pack (no SQLite file); dprompt pack makes one from text"
-        raise NotAPackError(message)
-    page_bytes, *journals, pages, version, application = _HEADER.unpack(head)
-    if application != APPLICATION_ID:
-        message = f"{path}: a SQLite file, but not a pack; dprompt pack makes one from text"
-        raise NotAPackError(message)
-    if version > FORMAT_VERSION:
-        raise newer_format(path, version)
-    if version < 1 or journals != [_NOT_WAL, _NOT_WAL]:
-        message = f"{path}: format {version}, journal {journals} cannot be: something else has written to it"
-        raise CorruptPackError(message)
-    if status.st_size != pages * page_bytes:
-        message = f"{path}: {status.st_size} bytes, its header says {pages * page_bytes}: truncated or damaged"
-        raise CorruptPackError(message)
-    if page_bytes != PAGE_BYTES:
-        message = f"{path}: pages of {page_bytes} bytes; this version reads packs with pages of {PAGE_BYTES}"
-        raise UnsupportedPackError(message)
-    return _Identity(status.st_dev, status.st_ino, status.st_size)

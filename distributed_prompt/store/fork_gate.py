@@ -1,0 +1,49 @@
+"""Keeps a fork out of the middle of a library call.
+
+SQLite has mutexes of its own. A child that is forked while another thread holds one would wait for it for ever,
+so a fork waits until no thread is inside, and meanwhile none goes in.
+"""
+
+from threading import Condition
+
+_PATIENCE_SECONDS = 10
+
+
+class ForkGate:
+    """Counts the threads that are inside; ``shut`` waits for the last to leave."""
+
+    def __init__(self) -> None:
+        """Nobody is inside."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew: in a forked child, which no other thread has come along to."""
+        self._condition = Condition()
+        self._inside = 0
+        self._shut = False
+
+    def enter(self) -> None:
+        """Go in, after a fork under way."""
+        with self._condition:
+            while self._shut:
+                self._condition.wait(_PATIENCE_SECONDS)
+            self._inside += 1
+
+    def leave(self) -> None:
+        """Go out."""
+        with self._condition:
+            self._inside -= 1
+            if not self._inside:
+                self._condition.notify_all()
+
+    def shut(self) -> None:
+        """Wait until everybody is out, for some seconds at most, and let nobody in."""
+        with self._condition:
+            self._shut = True
+            self._condition.wait_for(lambda: not self._inside, _PATIENCE_SECONDS)
+
+    def open(self) -> None:
+        """Let everybody in again."""
+        with self._condition:
+            self._shut = False
+            self._condition.notify_all()
