@@ -802,6 +802,7 @@ def test_a_search_that_was_left_early_decodes_no_further(pack: Path) -> None:
         for _ in range(20):
             next(found)
         found.close()  # type: ignore[attr-defined]  # a generator
+        time.sleep(0.2)  # what had begun ends after the shard in hand
         decoded = prompt.stats.decoded_shards
         time.sleep(0.1)
-        assert prompt.stats.decoded_shards == decoded
+        assert prompt.stats.decoded_shards == decoded < len(prompt) // SHARD_SIZE
