@@ -4,7 +4,7 @@
 
     import distributed_prompt as dp
 
-    dp.pack("corpus.txt", "corpus.dprompt")
+    dp.pack(["articles/", "notes.md"], "corpus.dprompt")
     prompt = dp.open("corpus.dprompt")
     prompt[1_000_000:1_000_100], prompt.find("needle"), len(prompt)
 """
@@ -17,6 +17,7 @@ from distributed_prompt.errors import DPromptError
 from distributed_prompt.prompt import DistributedPrompt, open  # noqa: A004  # dp.open, as gzip.open
 
 if TYPE_CHECKING:
+    from distributed_prompt.appending import append, convert
     from distributed_prompt.packing import PackInfo, ingest_file, ingest_string, pack
     from distributed_prompt.unpacking import unpack
     from distributed_prompt.verification import verify
@@ -28,6 +29,8 @@ __all__ = [
     "DistributedPrompt",
     "FileBackend",
     "PackInfo",
+    "append",
+    "convert",
     "ingest_file",
     "ingest_string",
     "open",
@@ -38,6 +41,8 @@ __all__ = [
 
 _HOMES = {
     "PackInfo": "packing",
+    "append": "appending",
+    "convert": "appending",
     "ingest_file": "packing",
     "ingest_string": "packing",
     "pack": "packing",

@@ -1,7 +1,7 @@
 """Text in, pack out: streaming, in bounded memory, on all cores, and never half-written."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -10,17 +10,21 @@ from pathlib import Path
 
 from distributed_prompt.backends.file_backend import PACK_NAME
 from distributed_prompt.backends.output import OutputFile
+from distributed_prompt.decoding import Decoding
 from distributed_prompt.errors import ArgumentError, DPromptError, OutputError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size
-from distributed_prompt.sources import Decoding, FileSource, Shard, Source, SourceReader, TextSource
+from distributed_prompt.inputs import Inputs, LeftOut, Selection
+from distributed_prompt.joining import Joiner, Shard
+from distributed_prompt.sources import FileSource, TextSource
 from distributed_prompt.store.base import StoreWriter
 from distributed_prompt.store.codec import DEFAULT_LEVEL, LEVELS
-from distributed_prompt.store.documents import Document
+from distributed_prompt.store.engines import ENGINES, check_engine, create_store
+from distributed_prompt.store.metadata import Metadata
 from distributed_prompt.store.pack_writer import EncodedShard, PackWriter, encode_shard
-from distributed_prompt.store.sqlite_store import SqliteWriter
 from distributed_prompt.workers import Progress, map_ahead
 
-STORES = ("sqlite",)
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
 _TASK_CHARACTERS = 2**20
 _TASK_SHARDS = 2**12
 
@@ -31,12 +35,14 @@ class PackInfo:
 
     Attributes:
         path: the pack.
-        length: characters.
-        shards: number of shards.
+        length: its characters.
+        shards: its number of shards.
         shard_size: characters a shard.
-        source_bytes: bytes that were read.
+        documents: how many documents were taken.
+        source_bytes: bytes of these.
         pack_bytes: bytes of the pack.
         exact: whether ``unpack`` gives those bytes back.
+        left_out: what was found in folders and not taken, and why.
         root_digest: names text, cut and compression.
     """
 
@@ -44,18 +50,24 @@ class PackInfo:
     length: int
     shards: int
     shard_size: int
+    documents: int
     source_bytes: int
     pack_bytes: int
     exact: bool
+    left_out: tuple[LeftOut, ...]
     root_digest: str
 
 
 def pack(
-    source: str | os.PathLike[str],
+    sources: Paths,
     output: str | os.PathLike[str],
     *,
+    header: str | None = None,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    keep_undecodable: bool = False,
     shard_size: int = DEFAULT_SHARD_SIZE,
-    store: str = "sqlite",
+    store: str = ENGINES[0],
     level: int = DEFAULT_LEVEL,
     encoding: str = "utf-8",
     errors: str = "strict",
@@ -63,20 +75,31 @@ def pack(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> PackInfo:
-    r"""Pack one text file.
+    r"""Pack text files, and all text files in folders, as the documents of one prompt.
 
-    The pack's text equals ``open(source, encoding="utf-8", newline="").read()``: nothing is translated
-    unless asked for.
+    The prompt is their texts one after the other, in the order of their names. The text of each equals
+    ``open(file, encoding="utf-8", newline="").read()``: nothing is translated unless asked for. A file is called by
+    its name, a file in a folder by its path from the folder's parent.
+
+    In folders, files that are no text in the encoding, symbolic links and devices are left out, which the result
+    lists. A file that is named itself is refused if it is no text.
 
     Args:
-        source: a file, ``-`` for standard input, or a folder as the first version of this project wrote it.
+        sources: one path or several: files, folders, ``-`` for standard input, or a folder as the first version of
+            this project wrote it, which is one document.
         output: the pack to make; appears whole or not at all.
+        header: text to put before each document, on lines of its own, ``{name}`` standing for its name. It belongs
+            to no document.
+        include: patterns as the shell's; only documents that match one are taken. One without a slash is compared
+            with every part of a name, one with a slash with the whole name and those of the folders it lies in.
+        exclude: patterns of documents that are not taken.
+        keep_undecodable: take files that are no text as well, their bytes kept as with ``surrogateescape``.
         shard_size: characters a shard, 1 to 2**24.
-        store: the engine: ``sqlite``.
+        store: the engine: ``sqlite`` or ``lmdb``.
         level: zstd's compression level, 1 to 22.
-        encoding: the input's codec.
-        errors: what to do with bytes that are no text: ``strict`` refuses the input; ``surrogateescape``
-            keeps them; ``replace`` and ``ignore`` lose them.
+        encoding: the inputs' codec.
+        errors: what to do with bytes that are no text: ``strict`` refuses or leaves out the file;
+            ``surrogateescape`` keeps them; ``replace`` and ``ignore`` lose them.
         newlines: ``keep``, or ``universal`` to turn ``\r\n`` and ``\r`` into ``\n``, as ``open`` does.
         overwrite: replace an existing output.
         progress: called with bytes read so far and bytes in all, where known.
@@ -86,26 +109,33 @@ def pack(
         UndecodableError: bytes that are no text; the message has their offset.
         OutputExistsError: the output exists.
         OutputError: the output cannot be written.
-        ArgumentError: a number or name is outside its range.
+        ArgumentError: a number or name is outside its range, two documents would have one name, or nothing is left.
 
-    Cost: every byte read once; a few MB a core at shards of up to 2**20 characters, and 53 bytes a shard.
+    Cost: every byte read once (of files in folders that are larger than 4 MiB, twice); a few MB a core at shards of up
+    to 2**20 characters, 53 bytes a shard, 8 a document, and the names of one folder and of all that is left out.
     """
     decoding = Decoding(encoding=encoding, errors=errors, newlines=newlines)
     if level not in LEVELS:
         message = f"level {level}: must be from {LEVELS[0]} to {LEVELS[-1]}"
         raise ArgumentError(message)
-    if store not in STORES:
-        message = f"store {store!r}: must be one of {', '.join(STORES)}"
-        raise ArgumentError(message)
+    check_engine(store)
     return _pack(
-        FileSource(source),
+        Inputs(path_list(sources), Selection(include, exclude)),
         decoding,
         output,
         shard_size=shard_size,
+        store=store,
         level=level,
+        header=header,
+        keep_undecodable=keep_undecodable,
         overwrite=overwrite,
         progress=progress,
     )
+
+
+def path_list(paths: Paths) -> list[str | os.PathLike[str]]:
+    """One path or several as a list."""
+    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
 
 
 def ingest_file(
@@ -121,7 +151,7 @@ def ingest_file(
 
     Cost: as :func:`pack`.
     """
-    return _ingest(FileSource(path), Decoding(), output, shard_size, progress)
+    return _ingest(Inputs.of(FileSource(path)), Decoding(), output, shard_size, progress)
 
 
 def ingest_string(text: str, output: str | os.PathLike[str], shard_size: int = DEFAULT_SHARD_SIZE) -> PackInfo:
@@ -129,18 +159,18 @@ def ingest_string(text: str, output: str | os.PathLike[str], shard_size: int = D
 
     Cost: as :func:`pack`.
     """
-    return _ingest(TextSource(text), Decoding(errors="surrogatepass"), output, shard_size)
+    return _ingest(Inputs.of(TextSource(text)), Decoding(errors="surrogatepass"), output, shard_size)
 
 
 def _ingest(
-    source: Source,
+    inputs: Inputs,
     decoding: Decoding,
     output: str | os.PathLike[str],
     shard_size: int,
     progress: Progress | None = None,
 ) -> PackInfo:
     return _pack(
-        source,
+        inputs,
         decoding,
         ingest_output(output),
         shard_size=shard_size,
@@ -172,58 +202,80 @@ def ingest_output(output: str | os.PathLike[str]) -> Path:
 
 
 def _pack(
-    source: Source,
+    inputs: Inputs,
     decoding: Decoding,
     output: str | os.PathLike[str],
     *,
     shard_size: int,
     overwrite: bool,
     make_folder: bool = False,
+    store: str = ENGINES[0],
     level: int = DEFAULT_LEVEL,
+    header: str | None = None,
+    keep_undecodable: bool = False,
     progress: Progress | None = None,
 ) -> PackInfo:
-    reader = SourceReader(source, decoding, check_shard_size(shard_size))
+    check_shard_size(shard_size)
     file = OutputFile(output, overwrite=overwrite, make_folder=make_folder)
-    if source.reads(file.path):
+    if inputs.reads(file.path):
         message = f"{os.fspath(output)}: is the input; name another output"
         raise ArgumentError(message)
     with file:
-        with _writing(SqliteWriter(str(file.partial), os.fspath(output))) as store:
-            writer = PackWriter(store, shard_size, level)
-            for run in map_ahead(partial(_encode, level), _tasks(reader.shards(), shard_size)):
-                for encoded in run:
-                    writer.add(encoded)
-                    file.wrote(len(encoded.blob))
-                if progress:
-                    progress(reader.source_bytes, source.size_bytes)
-            document = Document(
-                name=source.name,
-                start=0,
-                stop=writer.length,
-                encoding=decoding.encoding,
-                errors=decoding.errors,
-                newlines=decoding.newlines,
-                source_bytes=reader.source_bytes,
-                sha256=reader.sha256,
-                exact=reader.exact,
+        with writing(create_store(store, str(file.partial), os.fspath(output))) as created:
+            writer = PackWriter(created, shard_size, level, header)
+            joiner = Joiner(
+                decoding, shard_size, writer.documents.add, header=header, keep_undecodable=keep_undecodable
             )
-            metadata = writer.finish([document])
-        pack_bytes = file.partial.stat().st_size
-        file.publish()
+            write_inputs(inputs, joiner, writer, file, level, progress)
+            metadata = writer.finish()
+        return publish(file, metadata, joiner)
+
+
+def write_inputs(
+    inputs: Inputs, joiner: Joiner, writer: PackWriter, file: OutputFile, level: int, progress: Progress | None
+) -> None:
+    """Write all inputs behind what a pack has.
+
+    Raises:
+        ArgumentError: there are none.
+    """
+    shards = joiner.shards(inputs.sources(file.identities(), joiner.left_out.append))
+    for run in map_ahead(partial(_encode, level), _tasks(shards, writer.shards, writer.shard_size)):
+        for encoded in run:
+            writer.add(encoded)
+            file.wrote(len(encoded.blob))
+        if progress:
+            progress(joiner.source_bytes, inputs.size_bytes)
+    if not joiner.documents:
+        left = (
+            f"; {len(joiner.left_out)} were left out, the first for this: {joiner.left_out[0]}"
+            if joiner.left_out
+            else ""
+        )
+        message = f"no document found in the input{left}"
+        raise ArgumentError(message)
+
+
+def publish(file: OutputFile, metadata: Metadata, joiner: Joiner) -> PackInfo:
+    """Give a finished pack its name, and say what it is."""
+    pack_bytes = file.partial.stat().st_size
+    file.publish()
     return PackInfo(
         path=str(file.path),
         length=metadata.length,
         shards=metadata.shards,
         shard_size=metadata.shard_size,
-        source_bytes=document.source_bytes,
+        documents=joiner.documents,
+        source_bytes=joiner.source_bytes,
         pack_bytes=pack_bytes,
-        exact=document.exact,
+        exact=joiner.exact,
+        left_out=tuple(sorted(joiner.left_out)),
         root_digest=metadata.root_digest,
     )
 
 
 @contextmanager
-def _writing(store: StoreWriter) -> Iterator[StoreWriter]:
+def writing(store: StoreWriter) -> Iterator[StoreWriter]:
     """Abort the store unless the block ends well."""
     try:
         yield store
@@ -232,9 +284,9 @@ def _writing(store: StoreWriter) -> Iterator[StoreWriter]:
         raise
 
 
-def _tasks(shards: Iterator[Shard], shard_size: int) -> Iterator[list[tuple[int, Shard]]]:
+def _tasks(shards: Iterator[Shard], first: int, shard_size: int) -> Iterator[list[tuple[int, Shard]]]:
     """Numbered shards in runs that are worth a task each."""
-    numbered = enumerate(shards)
+    numbered = enumerate(shards, first)
     run_shards = max(1, min(_TASK_SHARDS, _TASK_CHARACTERS // shard_size))
     while run := list(islice(numbered, run_shards)):
         yield run

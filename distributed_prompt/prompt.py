@@ -9,11 +9,13 @@ from distributed_prompt import finding
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.file_backend import FileBackend
 from distributed_prompt.backends.memory_backend import MemoryBackend
+from distributed_prompt.documents import Documents
 from distributed_prompt.errors import AddressError, ArgumentError, MaterialiseError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size, resolve, shard_count, spans
 from distributed_prompt.lines import Lines
 from distributed_prompt.sequences import Chunks
 from distributed_prompt.shards import DEFAULT_CACHE_BYTES, Shards, Stats
+from distributed_prompt.store.documents import Document
 from distributed_prompt.text import search
 from distributed_prompt.text.pieces import Piece, decode
 
@@ -322,12 +324,7 @@ class DistributedPrompt:
 
         Cost: one shard, and one more in a view.
         """
-        index = operator.index(offset)
-        if index < 0:
-            index += self._length
-        if not 0 <= index <= self._length:
-            message = "string index out of range"
-            raise IndexError(message)
+        index = self._offset(offset)
         before = self._shards.newlines_before(self._start) if self._start else 0
         return self._shards.newlines_before(self._start + index) - before
 
@@ -337,6 +334,32 @@ class DistributedPrompt:
         Cost: as one item of :attr:`lines`.
         """
         return self.lines.start(operator.index(line))
+
+    @property
+    def documents(self) -> "Documents[DistributedPrompt]":
+        """The documents that the text was packed from, as a mapping from name to text, in the order of the text.
+
+        In a view, those that lie in it at least in part, and of them that part. A document longer than
+        ``view_threshold`` is a view.
+
+        Cost: no shard; each use as it says.
+        """
+        return Documents(self._shards, self._start, self._start + self._length, self._cut)
+
+    def document_at(self, offset: SupportsIndex, /) -> Document | None:
+        """The document that the character at ``offset`` belongs to; None for a header, and at the very end.
+
+        In a view, ``start`` and ``stop`` of the document are those of its part in the view.
+
+        Args:
+            offset: as an index; ``len(self)`` is allowed.
+
+        Raises:
+            IndexError: there is no such character.
+
+        Cost: no shard; one block of 256 documents.
+        """
+        return self.documents.at(self._offset(offset))
 
     def __copy__(self) -> Self:
         """The same: it cannot change."""
@@ -350,6 +373,16 @@ class DistributedPrompt:
         """What opens the same pack elsewhere, never the text."""
         place = (self._start, self._length, self.view_threshold, self._owns_shards)
         return _reopen, (type(self), self._shards, *place)
+
+    def _offset(self, offset: SupportsIndex) -> int:
+        """An offset as an index, the length allowed."""
+        index = operator.index(offset)
+        if index < 0:
+            index += self._length
+        if not 0 <= index <= self._length:
+            message = "string index out of range"
+            raise IndexError(message)
+        return index
 
     @property
     def _root_digest(self) -> str:

@@ -1,89 +1,19 @@
-"""Input files as consecutive shards of UTF-8: reading, decoding, and the proof that the bytes come back."""
+"""Input files: where bytes come from."""
 
-import codecs
-import hashlib
-import io
 import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from distributed_prompt.backends.file_backend import is_shard_folder
-from distributed_prompt.errors import (
-    AddressError,
-    ArgumentError,
-    DPromptError,
-    PackNotFoundError,
-    PackReadError,
-    UndecodableError,
-)
-from distributed_prompt.text.pieces import decode, encode
+from distributed_prompt.errors import AddressError, DPromptError, PackNotFoundError, PackReadError
+from distributed_prompt.text.pieces import encode
 
 STANDARD_INPUT = "-"
-ERROR_MODES = ("strict", "surrogateescape", "surrogatepass", "replace", "ignore")
-NEWLINE_MODES = ("keep", "universal")
 _READ_BYTES = 2**18
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decoding:
-    r"""How bytes become text.
-
-    Attributes:
-        encoding: a codec of Python's; ``utf-8`` keeps a byte order mark as the character it is.
-        errors: ``strict``, ``surrogateescape``, ``surrogatepass``, ``replace`` or ``ignore``.
-        newlines: ``keep``, or ``universal`` to turn every ``\r\n`` and ``\r`` into ``\n``.
-    """
-
-    encoding: str = "utf-8"
-    errors: str = "strict"
-    newlines: str = "keep"
-
-    def __post_init__(self) -> None:
-        """Refuse what is no codec or mode.
-
-        Raises:
-            ArgumentError: naming the field.
-        """
-        try:
-            "".encode(self.encoding)
-            codecs.getincrementaldecoder(self.encoding)
-        except (LookupError, ValueError) as error:
-            message = f"encoding {self.encoding!r}: Python has no such text encoding"
-            raise ArgumentError(message) from error
-        for name, value, allowed in (
-            ("errors", self.errors, ERROR_MODES),
-            ("newlines", self.newlines, NEWLINE_MODES),
-        ):
-            if value not in allowed:
-                message = f"{name} {value!r}: must be one of {', '.join(allowed)}"
-                raise ArgumentError(message)
-
-    @property
-    def codec(self) -> str:
-        """The codec's own name, whatever alias was given."""
-        return codecs.lookup(self.encoding).name
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether this gives every input's bytes back, without a proof for each: UTF-8 is one to one."""
-        return self.codec == "utf-8" and self.errors == "strict" and self.newlines == "keep"
-
-    def encoder(self) -> codecs.IncrementalEncoder:
-        """What turns the text into its bytes again, if anything does."""
-        errors = self.errors if self.errors.startswith("surrogate") else "strict"
-        return codecs.getincrementalencoder(self.encoding)(errors)
-
-
-class Shard(NamedTuple):
-    """The next shard's text: how many characters, and their UTF-8."""
-
-    characters: int
-    data: bytes
 
 
 class Source(Protocol):
@@ -91,11 +21,13 @@ class Source(Protocol):
 
     Attributes:
         name: how the document is called.
-        size_bytes: bytes in all; None where that is not known beforehand.
+        size_bytes: bytes in all; None where that is not known beforehand, and they can be read but once.
+        optional: whether it is left out, rather than refused, if it is no text.
     """
 
     name: str
     size_bytes: int | None
+    optional: bool
 
     def blocks(self) -> Iterator[bytes]:
         """The bytes in order, some at a time."""
@@ -109,6 +41,8 @@ class Source(Protocol):
 
 class FileSource:
     """Files whose bytes follow each other as one text: usually one."""
+
+    optional = False
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Find the input.
@@ -167,14 +101,9 @@ class FileSource:
         for file in self._files:
             shown = self._shown if len(self._files) == 1 else str(file)
             self._starts.append((total, shown))
-            try:
-                with file.open("rb", buffering=0) as opened:
-                    while block := opened.read(_READ_BYTES):
-                        total += len(block)
-                        yield block
-            except OSError as error:
-                message = f"{shown}: {error.strerror}"
-                raise PackReadError(message) from error
+            for block in _blocks(str(file), shown, os.O_RDONLY):
+                total += len(block)
+                yield block
 
     def _standard_input(self) -> Iterator[bytes]:
         self._starts = [(0, "standard input")]
@@ -190,8 +119,48 @@ class FileSource:
         return f"{shown}: byte {offset - start}"
 
 
+class TreeSource:
+    """A file that was found in a folder. A symbolic link that has taken its place meanwhile is not followed."""
+
+    optional = True
+
+    def __init__(self, name: str, path: str, size_bytes: int) -> None:
+        """Take where it is and how large."""
+        self.name = name
+        self.size_bytes: int | None = size_bytes
+        self._path = path
+
+    def blocks(self) -> Iterator[bytes]:
+        """See the contract.
+
+        Raises:
+            PackReadError: the system could not read.
+        """
+        return _blocks(self._path, self._path, os.O_RDONLY | os.O_NOFOLLOW)
+
+    def locate(self, offset: int) -> str:
+        """See the contract."""
+        return f"{self._path}: byte {offset}"
+
+    def reads(self, path: Path) -> bool:  # noqa: ARG002  # the contract's
+        """Never: whoever found it in the folder has left out what must not be read."""
+        return False
+
+
+def _blocks(path: str, shown: str, flags: int) -> Iterator[bytes]:
+    try:
+        with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, flags)) as file:  # often
+            while block := file.read(_READ_BYTES):
+                yield block
+    except OSError as error:
+        message = f"{shown}: {error.strerror}"
+        raise PackReadError(message) from error
+
+
 class TextSource:
     """A string that is in memory already, as UTF-8 with lone surrogates as three bytes each."""
+
+    optional = False
 
     def __init__(self, text: str) -> None:
         """Take the text."""
@@ -220,7 +189,7 @@ def shard_files(folder: Path, shown: str) -> list[Path]:
         PackReadError: it lacks one of its shards.
     """
     if not is_shard_folder(folder):
-        message = f"{shown}: is a folder; name a text file, or a folder of NNNN.txt shards with meta.json"
+        message = f"{shown}: is a folder, but not of NNNN.txt shards with meta.json"
         raise AddressError(message)
     try:
         count = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["num_shards"]
@@ -235,124 +204,3 @@ def shard_files(folder: Path, shown: str) -> list[Path]:
         message = f"{shown}: {missing[0]} is missing; meta.json lists {count} shards"
         raise PackReadError(message)
     return files
-
-
-class SourceReader:
-    """Reads a source once: cuts it into shards, sums its bytes, and proves whether they come back."""
-
-    def __init__(self, source: Source, decoding: Decoding, shard_size: int) -> None:
-        """Take what to read and how; nothing is read yet."""
-        self._source = source
-        self._decoding = decoding
-        self._shard_size = shard_size
-        self._sha256 = hashlib.sha256()
-        self._proof = None if decoding.is_exact else _Proof(decoding)
-        self.source_bytes = 0
-
-    def shards(self) -> Iterator[Shard]:
-        """The text as shards, in order; all but the last have the full number of characters.
-
-        Raises:
-            UndecodableError: the bytes are no text in this encoding; names file and byte offset.
-            PackReadError: the system could not read.
-        """
-        for shard in self._cut():
-            if self._proof:
-                self._proof.add(shard)
-            yield shard
-
-    def _cut(self) -> Iterator[Shard]:
-        cutter = _Cutter(self._shard_size)
-        decoder = _Decoder(self._decoding)
-        for block in self._source.blocks():
-            self._sha256.update(block)
-            self.source_bytes += len(block)
-            yield from cutter.add(self._decode(decoder, block, final=False))
-        yield from cutter.add(self._decode(decoder, b"", final=True))
-        yield from cutter.finish()
-
-    def _decode(self, decoder: "_Decoder", block: bytes, *, final: bool) -> str | bytes:
-        try:
-            return decoder.decode(block, final=final)
-        except UnicodeDecodeError as error:
-            at = self.source_bytes - len(error.object) + error.start
-            what = f"0x{error.object[error.start]:02x} is not {self._decoding.encoding} ({error.reason})"
-            advice = "dprompt pack takes another --encoding, and keeps such bytes with --errors surrogateescape"
-            message = f"{self._source.locate(at)}: {what}; {advice}"
-            raise UndecodableError(message) from error
-        except UnicodeError as error:
-            # What codecs say of a text as a whole, such as one without its byte order mark.
-            message = f"{self._source.locate(0)}: {error}; name the exact --encoding"
-            raise UndecodableError(message) from error
-
-    @property
-    def sha256(self) -> str:
-        """Hexadecimal, of all bytes read."""
-        return self._sha256.hexdigest()
-
-    @property
-    def exact(self) -> bool:
-        """Whether encoding the text gives the very bytes again. To be asked when all was read."""
-        return self._proof is None or not self.source_bytes or self._proof.sha256() == self.sha256
-
-
-class _Decoder:
-    """Blocks of bytes to text. What is ASCII in UTF-8 stays bytes: it is what will be stored."""
-
-    def __init__(self, decoding: Decoding) -> None:
-        self._decoder = codecs.getincrementaldecoder(decoding.encoding)(decoding.errors)
-        self._newlines = io.IncrementalNewlineDecoder(None, translate=True)
-        self._translates = decoding.newlines == "universal"
-        self._passes_ascii = decoding.codec == "utf-8" and not self._translates
-        self._between_characters = True
-
-    def decode(self, block: bytes, *, final: bool) -> str | bytes:
-        if self._passes_ascii and self._between_characters and block.isascii():
-            return block
-        text = self._decoder.decode(block, final)
-        self._between_characters = not self._decoder.getstate()[0]
-        return self._newlines.decode(text, final) if self._translates else text
-
-
-class _Proof:
-    """Encodes the text again, as unpacking will, and sums the bytes."""
-
-    def __init__(self, decoding: Decoding) -> None:
-        self._encoder = decoding.encoder()
-        self._sha256 = hashlib.sha256()
-        self._possible = True
-
-    def add(self, shard: Shard) -> None:
-        """Encode a shard; some codecs depend on where a text is cut, so it must be cut as unpacking will."""
-        if self._possible:
-            try:
-                self._sha256.update(self._encoder.encode(decode(shard.data)))
-            except UnicodeError:
-                self._possible = False
-
-    def sha256(self) -> str:
-        self._sha256.update(self._encoder.encode("", final=True))
-        return self._sha256.hexdigest() if self._possible else ""
-
-
-class _Cutter:
-    """Text of any lengths to shards of one."""
-
-    def __init__(self, shard_size: int) -> None:
-        self._shard_size = self._room = shard_size
-        self._parts: list[bytes] = []
-
-    def add(self, text: str | bytes) -> Iterator[Shard]:
-        at = 0
-        while at < len(text):
-            part = text[at : at + self._room]
-            at += len(part)
-            self._room -= len(part)
-            self._parts.append(part if isinstance(part, bytes) else encode(part))
-            if not self._room:
-                yield from self.finish()
-
-    def finish(self) -> Iterator[Shard]:
-        if self._parts:
-            yield Shard(self._shard_size - self._room, b"".join(self._parts))
-        self._room, self._parts = self._shard_size, []

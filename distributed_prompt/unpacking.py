@@ -1,119 +1,27 @@
 """Pack in, the original bytes out, exactly."""
 
-import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PureWindowsPath
+from typing import BinaryIO, cast
 
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.file_backend import opened
-from distributed_prompt.backends.output import OutputFile
+from distributed_prompt.backends.output import OutputFile, refusals
+from distributed_prompt.backends.output_folder import OutputFolder
 from distributed_prompt.errors import (
     ArgumentError,
     CorruptPackError,
-    DPromptError,
     InexactError,
     OutputError,
-    UnsupportedPackError,
 )
+from distributed_prompt.originals import DocumentPart, DocumentSplitter, Original
 from distributed_prompt.shards import Shards
-from distributed_prompt.sources import Decoding
 from distributed_prompt.store.documents import Document
 from distributed_prompt.store.pack import Pack
-from distributed_prompt.text.pieces import Piece, decode
+from distributed_prompt.text.pieces import Piece
 from distributed_prompt.workers import Progress
-
-
-class Original:
-    """The bytes that one exact document came from, made again from its text, and their digest."""
-
-    def __init__(self, document: Document) -> None:
-        """Begin before the first character.
-
-        Raises:
-            CorruptPackError: the document's encoding is none; the message lacks the pack, callers add it.
-        """
-        try:
-            decoding = Decoding(encoding=document.encoding, errors=document.errors)
-        except ArgumentError as error:
-            message = f"document {document.name}: {error}"
-            raise CorruptPackError(message) from error
-        self._document = document
-        self._stored_as_is = decoding.codec == "utf-8" and decoding.errors in {"strict", "surrogatepass"}
-        self._encoder = decoding.encoder()
-        self._sha256 = hashlib.sha256()
-        self._bytes = 0
-
-    def encode(self, data: bytes) -> bytes:
-        """The original bytes of the next piece of UTF-8.
-
-        Raises:
-            CorruptPackError: the text is none in the document's encoding.
-        """
-        try:
-            return self._summed(data if self._stored_as_is else self._encoder.encode(decode(data)))
-        except UnicodeError as error:
-            message = f"document {self._document.name}: {error}"
-            raise CorruptPackError(message) from error
-
-    def finish(self) -> bytes:
-        """The bytes that come after the last character."""
-        return self._summed(self._encoder.encode("", final=True) if self._document.source_bytes else b"")
-
-    def problems(self) -> Iterator[str]:
-        """What is wrong with all bytes together, once finished."""
-        for name, found, expected in (
-            ("SHA-256", self._sha256.hexdigest(), self._document.sha256),
-            ("source_bytes", self._bytes, self._document.source_bytes),
-        ):
-            if found != expected:
-                yield f"document {self._document.name}: {name} {found}, expected {expected}"
-
-    def _summed(self, block: bytes) -> bytes:
-        self._sha256.update(block)
-        self._bytes += len(block)
-        return block
-
-
-def original_bytes(pack: Pack, pieces: Iterable[bytes], *, lossy: bool = False) -> Iterator[bytes]:
-    """The bytes that were packed, in order, their digest proved at the end.
-
-    Args:
-        pack: the open pack.
-        pieces: the UTF-8 of the whole text, in order.
-        lossy: give the text as UTF-8 where the original bytes are not to be had.
-
-    Raises:
-        InexactError: they are not to be had, and ``lossy`` was not asked for.
-        CorruptPackError: a shard is damaged, or the bytes are not those that were packed.
-        UnsupportedPackError: the pack has several documents, or one that is a part of it.
-
-    Cost: every shard decoded once; a few MB a core.
-    """
-    documents = list(pack.documents())
-    if not documents:
-        yield from pieces
-        return
-    document = documents[0]
-    if len(documents) > 1 or (document.start, document.stop) != (0, pack.metadata.length):
-        message = f"{pack.name}: {len(documents)} documents; this version unpacks one that is the whole text"
-        raise UnsupportedPackError(message)
-    if lossy and not document.exact:
-        yield from pieces
-        return
-    if not document.exact:
-        message = (
-            f"{pack.name}: the bytes of {document.name} cannot be given back (packed as {document.encoding}, "
-            f"errors={document.errors}, newlines={document.newlines}); --lossy (lossy=True) gives the text as UTF-8"
-        )
-        raise InexactError(message)
-    original = Original(document)
-    yield from map(original.encode, pieces)
-    yield original.finish()
-    for problem in original.problems():
-        raise CorruptPackError(problem)
 
 
 def unpack(
@@ -124,13 +32,17 @@ def unpack(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> int:
-    """Write the original bytes of a pack.
+    """Write the original bytes of a pack: of one document to a file, of several to a folder.
+
+    Every document is written under its name below the folder, with the folders that takes. The folder must be new or
+    empty; it appears with everything in it or not at all. Modes, times and links are not restored.
 
     Args:
         pack: a backend, or the path of a pack.
-        output: a path, which gets all bytes or nothing; or a binary file, which gets them as they come.
+        output: for one document that is the whole text, a path or a binary file, which gets the bytes as they come;
+            a path that ends with a slash or is a folder is taken for a folder. For other packs, a folder.
         lossy: give the text as UTF-8 where the original bytes are not to be had.
-        overwrite: replace an existing output.
+        overwrite: replace an existing file. A folder with anything in it is never written to.
         progress: called with UTF-8 bytes done so far and in all.
 
     Returns:
@@ -138,44 +50,150 @@ def unpack(
 
     Raises:
         InexactError: the original bytes are not to be had, and ``lossy`` was not asked for.
-        ArgumentError: the output is the pack itself.
+        ArgumentError: the output is the pack itself, or a file, and there are several documents.
         OutputExistsError: the output exists.
-        OutputError: the output cannot be written.
+        OutputError: the output cannot be written, or a document's name would lead out of the folder.
         CorruptPackError: the pack is damaged; a path gets nothing.
 
     Cost: every shard decoded once; a few MB a core.
     """
     with opened(pack) as backend:
-        name, metadata = backend.pack.name, backend.pack.metadata
-        pieces = _reported(Shards(backend).pieces(0, metadata.length), metadata.utf8_bytes, progress)
-        blocks = _located(original_bytes(backend.pack, pieces, lossy=lossy), name)
-        if not isinstance(output, str | os.PathLike):
-            return _write(output, blocks)
-        shown = os.fspath(output)
-        file = OutputFile(output, overwrite=overwrite)
-        if file.path == Path(os.path.realpath(name)):
-            message = f"{shown}: is the pack; name another output"
-            raise ArgumentError(message)
-        with file:
-            with _writable(file.partial, shown) as partial:
-                written = _write(partial, blocks, file.wrote)
-            file.publish()
+        documents = backend.pack.documents
+        with _located(backend.pack.name):
+            only = _only_document(backend.pack)
+            if not isinstance(output, str | os.PathLike):
+                return _write(output, _document_bytes(backend, only, "a binary file", lossy=lossy, progress=progress))
+            shown = os.fspath(output)
+            if len(documents) and (shown.endswith(os.sep) or Path(shown).is_dir() or only is None):
+                return _unpack_folder(backend, shown, lossy=lossy, progress=progress)
+            return _unpack_file(backend, only, shown, lossy=lossy, overwrite=overwrite, progress=progress)
+
+
+def _only_document(pack: Pack) -> Document | None:
+    """The document that is the whole text, if there is one."""
+    if len(pack.documents) != 1:
+        return None
+    document = pack.documents.document(0)
+    return document if (document.start, document.stop) == (0, pack.metadata.length) else None
+
+
+def _document_bytes(
+    backend: Backend, only: Document | None, output: str, *, lossy: bool, progress: Progress | None
+) -> Iterator[bytes]:
+    """The bytes of a pack of one document, or the text of one without any."""
+    if only is None and len(backend.pack.documents):
+        message = (
+            f"{backend.pack.name}: {len(backend.pack.documents):,} documents do not fit into {output}; name a folder"
+        )
+        raise ArgumentError(message)
+    if only is None:
+        return (piece.data for piece in _pieces(backend, progress))
+    _check_exact(backend.pack, only, lossy=lossy)
+    parts = _parts(backend, progress)
+    return _original_bytes(next(parts), parts)
+
+
+def _check_exact(pack: Pack, document: Document, *, lossy: bool) -> None:
+    if not document.exact and not lossy:
+        message = (
+            f"{pack.name}: the bytes of {document.name} cannot be given back (packed as {document.encoding}, "
+            f"errors={document.errors}, newlines={document.newlines}); --lossy (lossy=True) gives the text as UTF-8"
+        )
+        raise InexactError(message)
+
+
+def _pieces(backend: Backend, progress: Progress | None) -> Iterator[Piece]:
+    metadata = backend.pack.metadata
+    done = 0
+    for piece in Shards(backend).pieces(0, metadata.length):
+        yield piece
+        done += len(piece.data)
+        if progress:
+            progress(done, metadata.utf8_bytes)
+
+
+def _parts(backend: Backend, progress: Progress | None) -> Iterator[DocumentPart]:
+    splitter = DocumentSplitter(backend.pack.documents)
+    for piece in _pieces(backend, progress):
+        yield from splitter.split(piece)
+    yield from splitter.finish()
+
+
+def _original_bytes(part: DocumentPart, others: Iterator[DocumentPart]) -> Iterator[bytes]:
+    """The bytes of the document that begins with a part, proved at its end; as UTF-8 where it is inexact.
+
+    Takes the document's other parts, and no more, from those that follow.
+    """
+    original = Original(part.document) if part.document.exact else None
+    while True:
+        yield original.encode(part.data) if original else part.data
+        if part.ends:
+            break
+        part = next(others)
+    if original:
+        yield original.finish()
+        for problem in original.problems():
+            raise CorruptPackError(problem)
+
+
+def _unpack_file(
+    backend: Backend, only: Document | None, shown: str, *, lossy: bool, overwrite: bool, progress: Progress | None
+) -> int:
+    blocks = _document_bytes(backend, only, "one file", lossy=lossy, progress=progress)
+    file = OutputFile(shown, overwrite=overwrite)
+    if file.path == Path(os.path.realpath(backend.pack.name)):
+        message = f"{shown}: is the pack; name another output"
+        raise ArgumentError(message)
+    with file:
+        with _writable(file.partial, shown, "wb") as partial:
+            written = _write(partial, blocks, file.wrote)
+        file.publish()
     return written
 
 
-def _reported(pieces: Iterator[Piece], total: int, progress: Progress | None) -> Iterator[bytes]:
-    done = 0
-    for piece in pieces:
-        yield piece.data
-        done += len(piece.data)
-        if progress:
-            progress(done, total)
+def _unpack_folder(backend: Backend, output: str, *, lossy: bool, progress: Progress | None) -> int:
+    for document in backend.pack.documents:
+        check_name(document.name)
+        _check_exact(backend.pack, document, lossy=lossy)
+    written, folder_of_last = 0, ""
+    with OutputFolder(output) as folder:
+        parts = _parts(backend, progress)
+        for part in parts:
+            path = os.path.join(folder.partial, part.document.name)  # noqa: PTH118  # a million times
+            shown = f"document {part.document.name!r:.200}"
+            within = os.path.dirname(path)  # noqa: PTH120  # as above
+            if within != folder_of_last:
+                with refusals(shown, folder.path):
+                    os.makedirs(within, exist_ok=True)  # noqa: PTH103  # as above
+                folder_of_last = within
+            with _writable(path, shown, "xb") as file:
+                written += _write(file, _original_bytes(part, parts))
+        folder.publish()
+    return written
 
 
-def _located(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """The blocks; errors that do not say in which pack they arose say it now."""
+def check_name(name: str) -> None:
+    """Refuse a document's name that would lead out of the folder it is unpacked to, or is no file's.
+
+    Raises:
+        OutputError: it would.
+    """
+    parts = name.split("/")
+    drive = PureWindowsPath(name).drive if os.name == "nt" else ""
     try:
-        yield from blocks
+        refused = b"\0" in os.fsencode(name) or drive or not {"", ".", ".."}.isdisjoint(parts)
+    except UnicodeEncodeError:
+        refused = True
+    if refused:
+        message = f"document {name!r:.200}: no file in the folder can have this name; nothing was written"
+        raise OutputError(message)
+
+
+@contextmanager
+def _located(name: str) -> Iterator[None]:
+    """Errors that do not say in which pack they arose say it now."""
+    try:
+        yield
     except CorruptPackError as error:
         if str(error).startswith(name):
             raise
@@ -184,16 +202,10 @@ def _located(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
 
 
 @contextmanager
-def _writable(path: Path, shown: str) -> Iterator[BinaryIO]:
-    """The file to be written; what the system refuses is said of the name that the caller gave."""
-    try:
-        with path.open("wb", buffering=0) as file:
-            yield file
-    except OSError as error:
-        if isinstance(error, DPromptError):
-            raise
-        message = f"{shown}: {error.strerror}"
-        raise OutputError(message) from error
+def _writable(path: str | Path, shown: str, mode: str) -> Iterator[BinaryIO]:
+    """A file to be written; what the system refuses is said of the name that the caller knows."""
+    with refusals(shown, Path(path)), open(path, mode, buffering=0) as file:  # noqa: PTH123  # often
+        yield cast("BinaryIO", file)
 
 
 def _write(file: BinaryIO, blocks: Iterator[bytes], wrote: Callable[[int], None] = lambda _: None) -> int:

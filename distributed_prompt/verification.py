@@ -1,27 +1,39 @@
 """Everything a pack promises, checked: what is wrong, and where."""
 
+import hashlib
 import os
+from array import array
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import NamedTuple, TypeVar
+from itertools import pairwise
+from typing import NamedTuple
 
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.file_backend import opened
 from distributed_prompt.errors import CorruptPackError
 from distributed_prompt.geometry import SEGMENT_SHARDS, shard_count
+from distributed_prompt.originals import DocumentPart, DocumentSplitter, Original
 from distributed_prompt.store.base import Table
 from distributed_prompt.store.directory import Column, Directory, RootEntry, ShardRecord, root_digest, segment_digest
-from distributed_prompt.store.documents import BLOCK_DOCUMENTS, Document, read_documents_digest
-from distributed_prompt.store.metadata import DOCUMENTS_FEATURE
+from distributed_prompt.store.documents import (
+    BLOCK_DOCUMENTS,
+    HASH_BITS,
+    Bounds,
+    Part,
+    block_count,
+    create_name_rows,
+    create_names,
+    name_entry,
+    name_rows,
+)
+from distributed_prompt.store.metadata import DOCUMENTS_FEATURE, INDEX_FEATURE
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.store.pack_writer import describe_shard
-from distributed_prompt.text.pieces import decode
-from distributed_prompt.unpacking import Original
+from distributed_prompt.text.pieces import Piece, decode
 from distributed_prompt.workers import Progress, map_ahead
 
-Value = TypeVar("Value")
 _RUN_CHARACTERS = 2**21
-_SEGMENT_MASK = 2**32 - 1
+_NUMBER_MASK = 2**32 - 1
 
 
 class _Found(NamedTuple):
@@ -57,11 +69,9 @@ def verify(pack: Backend | str | os.PathLike[str], progress: Progress | None = N
 def _problems(pack: Pack, progress: Progress | None) -> Iterator[str]:
     yield from _guarded(pack.store.problems())
     yield from _guarded(_unexpected_rows(pack))
-    documents: list[Document] = []
-    yield from _guarded(_collect(pack.documents(), documents))
-    yield from _guarded(_documents_digest(pack))
-    totals = _Totals(pack, documents)
-    yield from _guarded(totals.begin())
+    documents = _Documents(pack)
+    yield from _guarded(documents.begin())
+    totals = _Totals(pack)
     shards = range(pack.metadata.shards)
     step = max(1, _RUN_CHARACTERS // pack.metadata.shard_size)
     runs = (shards[at : at + step] for at in range(0, len(shards), step))
@@ -69,9 +79,11 @@ def _problems(pack: Pack, progress: Progress | None) -> Iterator[str]:
         for found in run:
             yield from found.problems
             totals.add(found)
+            yield from _guarded(documents.add(found))
             if progress:
                 progress(found.shard + 1, len(shards))
     yield from _guarded(totals.problems())
+    yield from _guarded(documents.finish())
 
 
 def _guarded(problems: Iterable[str]) -> Iterator[str]:
@@ -82,11 +94,6 @@ def _guarded(problems: Iterable[str]) -> Iterator[str]:
         yield str(error)
 
 
-def _collect(values: Iterable[Value], into: list[Value]) -> Iterator[str]:
-    into.extend(values)
-    yield from ()
-
-
 def _unexpected_rows(pack: Pack) -> Iterator[str]:
     metadata = pack.metadata
     segments = shard_count(metadata.shards, SEGMENT_SHARDS)
@@ -94,19 +101,16 @@ def _unexpected_rows(pack: Pack) -> Iterator[str]:
         for segment in range(segments):
             yield from _guarded(_places_problems(pack, segment))
     rows: dict[int, int] = {int(column): segments for column in Column} | {int(Column.ROOT): 1}
+    parts = {int(Part.BLOCKS): block_count(metadata.documents)}
+    if INDEX_FEATURE in metadata.features:
+        parts |= {int(Part.NAMES): name_rows(metadata.documents), int(Part.BOUNDS): 1}
     for table, is_expected in (
         (Table.SHARDS, lambda key: 0 <= key < metadata.shards),
-        (Table.DIRECTORY, lambda key: key & _SEGMENT_MASK < rows.get(key >> 32, 0)),
-        (Table.DOCUMENTS, lambda key: 0 <= key < shard_count(metadata.documents, BLOCK_DOCUMENTS)),
+        (Table.DIRECTORY, lambda key: key & _NUMBER_MASK < rows.get(key >> 32, 0)),
+        (Table.DOCUMENTS, lambda key: 0 <= key & _NUMBER_MASK < parts.get(key >> 32, 0)),
         (Table.NGRAMS, lambda _: False),
     ):
         yield from (f"{table}: row {key} belongs to nothing" for key in pack.store.keys(table) if not is_expected(key))
-
-
-def _documents_digest(pack: Pack) -> Iterator[str]:
-    found, expected = read_documents_digest(pack.store, pack.metadata.documents), pack.metadata.documents_digest
-    if found != expected:
-        yield f"documents: digest {found}, expected {expected}"
 
 
 def _places_problems(pack: Pack, segment: int) -> Iterator[str]:
@@ -156,35 +160,15 @@ def _differences(directory: Directory, shard: int, found: ShardRecord) -> Iterat
 
 
 class _Totals:
-    """What the shards add up to, and whether the metadata, the root and the documents say so."""
+    """What the shards add up to, and whether the metadata and the root say so."""
 
-    def __init__(self, pack: Pack, documents: list[Document]) -> None:
+    def __init__(self, pack: Pack) -> None:
         self._pack = pack
-        self._documents = documents
         self._records: list[ShardRecord] = []
         self._complete = True
         self._roots: list[RootEntry] = []
         self._largest_width = 0
         self._ends_line = True
-        self._originals: list[Original] = []
-        self._failures: list[str] = []
-
-    def begin(self) -> Iterator[str]:
-        """What is wrong with the documents before any text is read."""
-        metadata = self._pack.metadata
-        if (DOCUMENTS_FEATURE in metadata.features) != (metadata.documents > 0):
-            yield f"metadata: features {metadata.features}, but documents {metadata.documents}"
-        for document in self._documents:
-            if not 0 <= document.start <= document.stop <= metadata.length:
-                yield f"document {document.name}: start {document.start}, stop {document.stop} are not in the text"
-        if len(self._documents) > 1:
-            yield f"{len(self._documents)} documents: this version cannot check more than one"
-        if len(self._documents) == 1:
-            (document,) = self._documents
-            if document.start != 0 or document.stop < metadata.length:
-                yield f"document {document.name}: start {document.start}, stop {document.stop} are not all of the text"
-            if document.exact:
-                self._originals.append(Original(document))
 
     def add(self, found: _Found) -> None:
         """Take the next shard."""
@@ -194,17 +178,8 @@ class _Totals:
         self._records.append(found.record)
         self._largest_width = max(self._largest_width, found.record.width)
         self._ends_line = found.data.endswith(b"\n")
-        self._originals = [original for original in self._originals if self._encodes(original, found.data)]
         if found.shard % SEGMENT_SHARDS == SEGMENT_SHARDS - 1:
             self._close_segment()
-
-    def _encodes(self, original: Original, data: bytes) -> bool:
-        try:
-            original.encode(data)
-        except CorruptPackError as error:
-            self._failures.append(str(error))
-            return False
-        return True
 
     def _close_segment(self) -> None:
         records, self._records = self._records, []
@@ -232,10 +207,95 @@ class _Totals:
         for segment, (found_entry, entry) in enumerate(zip(roots, self._pack.directory.root(), strict=True)):
             if found_entry != entry:
                 yield f"directory: root: segment {segment} is not what its shards make it"
-        yield from self._failures
-        for original in self._originals:
-            original.finish()
-            yield from original.problems()
+
+
+class _Documents:
+    """The documents, their index, and the bytes they came from."""
+
+    def __init__(self, pack: Pack) -> None:
+        self._pack = pack
+        self._splitter: DocumentSplitter | None = None
+        self._original: Original | None = None
+        self._begun = False
+
+    def begin(self) -> Iterator[str]:
+        """What is wrong before any text is read."""
+        metadata, table = self._pack.metadata, self._pack.documents
+        for feature, used in (
+            (DOCUMENTS_FEATURE, metadata.documents > 0),
+            (INDEX_FEATURE, metadata.documents > BLOCK_DOCUMENTS),
+        ):
+            if (feature in metadata.features) != used:
+                yield f"metadata: features {metadata.features}, but documents {metadata.documents}"
+                return
+        sha256, bounds, entries = hashlib.sha256(), Bounds([], []), array("Q")
+        for number, block in enumerate(table.blocks()):
+            sha256.update(table.row(number) or b"")
+            bounds.starts.append(block.starts[0])
+            bounds.stops.append(block.stops[-1])
+            first = len(entries)
+            entries.extend(name_entry(name, first + index) for index, name in enumerate(block.names))
+        if sha256.hexdigest() != metadata.documents_digest:
+            yield f"documents: digest {sha256.hexdigest()}, expected {metadata.documents_digest}"
+        if bounds != table.bounds:
+            yield "documents: bounds are not what the documents make them"
+        yield from self._name_problems(entries)
+        self._splitter = DocumentSplitter(table)
+
+    def _name_problems(self, entries: "array[int]") -> Iterator[str]:
+        table = self._pack.documents
+        if len(table) <= BLOCK_DOCUMENTS:
+            entries = array("Q", sorted(entries))
+        else:
+            rows = dict(create_name_rows(entries, name_rows(len(entries))))
+            for number in range(name_rows(len(table))):
+                if create_names(table.names(number)) != rows.get(number, b""):
+                    yield f"documents: names, row {number}: not what the documents make it"
+        for first, second in pairwise(entries):
+            if first >> HASH_BITS == second >> HASH_BITS:
+                name, other = (table.document(entry & _NUMBER_MASK).name for entry in (first, second))
+                if name == other:
+                    yield f"documents: two are called {name!r}"
+
+    def add(self, found: _Found) -> Iterator[str]:
+        """What is wrong with the documents that end in the next shard."""
+        if self._splitter is None:
+            return
+        if found.record is None:
+            # Its own problem is known; what it was a part of cannot be told.
+            self._splitter = None
+            return
+        shard_size, pack = self._pack.metadata.shard_size, self._pack
+        piece = Piece(found.shard * shard_size, pack.characters(found.shard), found.data)
+        yield from self._check(self._splitter.split(piece))
+
+    def _check(self, parts: Iterable[DocumentPart]) -> Iterator[str]:
+        try:
+            for part in parts:
+                yield from self._check_part(part)
+        except CorruptPackError:
+            self._splitter = None
+            raise
+
+    def _check_part(self, part: DocumentPart) -> Iterator[str]:
+        if not self._begun:
+            self._original = Original(part.document) if part.document.exact else None
+        self._begun = not part.ends
+        if not self._original:
+            return
+        try:
+            self._original.encode(part.data)
+            if part.ends:
+                self._original.finish()
+                yield from self._original.problems()
+        except CorruptPackError as error:
+            self._original = None
+            yield str(error)
+
+    def finish(self) -> Iterator[str]:
+        """What is wrong with documents behind the last character, once every shard was added."""
+        if self._splitter is not None:
+            yield from self._check(self._splitter.finish())
 
 
 def _shown(value: object) -> str:

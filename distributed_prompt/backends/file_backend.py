@@ -9,12 +9,10 @@ from typing import Self
 
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.errors import AddressError, NotAPackError, PackNotFoundError, PackReadError
+from distributed_prompt.store.engines import open_store
 from distributed_prompt.store.pack import Pack
-from distributed_prompt.store.sqlite_header import is_sqlite
-from distributed_prompt.store.sqlite_store import SqliteStore
 
 PACK_NAME = "prompt.dprompt"
-_MAGIC_BYTES = 100
 
 
 class FileBackend(Backend):
@@ -41,7 +39,7 @@ class FileBackend(Backend):
         Cost: the metadata table, whatever the length.
         """
         self.address = str(find_pack(path))
-        self.pack = Pack(_open_store(self.address))
+        self.pack = Pack(open_store(self.address))
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         """The absolute path."""
@@ -90,16 +88,3 @@ def opened(pack: Backend | str | os.PathLike[str]) -> Iterator[Backend]:
 def is_shard_folder(folder: Path) -> bool:
     """Whether a folder holds text as the first version of this project wrote it."""
     return (folder / "meta.json").is_file() and (folder / "0000.txt").is_file()
-
-
-def _open_store(path: str) -> SqliteStore:
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(_MAGIC_BYTES)
-    except OSError as error:
-        message = f"{path}: {error.strerror}"
-        raise PackReadError(message) from error
-    if is_sqlite(head):
-        return SqliteStore(path)
-    message = f"{path}: not a pack; dprompt pack makes one from text"
-    raise NotAPackError(message)

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +15,27 @@ from distributed_prompt.errors import ArgumentError, DPromptError, OutputError, 
 
 FLUSH_BYTES = 2**24
 _LONGEST_NAME_BYTES = 240
+
+
+@contextmanager
+def refusals(shown: str, path: Path) -> Iterator[None]:
+    """Say what the system refused in our own words.
+
+    Args:
+        shown: the output as the caller named it.
+        path: what that is.
+
+    Raises:
+        OutputError: the system refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, DPromptError):
+            raise
+        missing = error.errno == errno.ENOENT and not path.parent.exists()
+        message = f"{shown}: {'its folder does not exist' if missing else error.strerror}"
+        raise OutputError(message) from error
 
 
 class OutputFile:
@@ -40,7 +61,7 @@ class OutputFile:
             message = f"{os.fspath(path)!r}: no file can have this name"
             raise ArgumentError(message)
         self.path = Path(os.path.realpath(os.fspath(path)))
-        self.partial = self.path.with_name(f".{_short(self.path.name)}.partial")
+        self.partial = self.path.with_name(partial_name(self.path.name))
         self._shown = os.fspath(path)
         self._overwrite = overwrite
         self._make_folder = make_folder
@@ -73,17 +94,8 @@ class OutputFile:
             raise
         return self
 
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        """Say what the system refused in our own words."""
-        try:
-            yield
-        except OSError as error:
-            if isinstance(error, DPromptError):
-                raise
-            missing = error.errno == errno.ENOENT and not self.path.parent.exists()
-            message = f"{self._shown}: {'its folder does not exist' if missing else error.strerror}"
-            raise OutputError(message) from error
+    def _failures(self) -> AbstractContextManager[None]:
+        return refusals(self._shown, self.path)
 
     def _check(self) -> int | None:
         """The mode of the file that will be replaced, if there is one and it may be."""
@@ -139,6 +151,13 @@ class OutputFile:
             return False
         mine = os.fstat(self._lock)
         return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+
+    def identities(self) -> frozenset[tuple[int, int]]:
+        """Device and inode of the partial file, and of the one that it will replace: neither is to be read."""
+        found = [os.fstat(self._lock)]
+        with suppress(OSError):
+            found.append(self.path.stat())
+        return frozenset((status.st_dev, status.st_ino) for status in found)
 
     def wrote(self, count_bytes: int) -> None:
         """Take note of what was written; now and then let it go to the disk meanwhile, so ``publish`` waits less."""
@@ -213,7 +232,7 @@ class OutputFile:
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 
 
-def _short(name: str) -> str:
-    """A name that leaves room for what the partial file's adds."""
+def partial_name(name: str) -> str:
+    """What an output of this name is called while it is written. Long names leave no room for more."""
     data = os.fsencode(name)
-    return name if len(data) <= _LONGEST_NAME_BYTES else hashlib.sha256(data).hexdigest()
+    return f".{name if len(data) <= _LONGEST_NAME_BYTES else hashlib.sha256(data).hexdigest()}.partial"

@@ -78,6 +78,11 @@ def digest(shard: int, characters: int, blob: bytes) -> bytes:
     return state.digest()
 
 
+def name_hash(name: str) -> int:
+    """32 bits of a document's name: the upper half of the XXH3-64 of its UTF-8."""
+    return xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass")) >> 32
+
+
 def seal(key: int, row: bytes) -> bytes:
     """A row of the directory or of the documents with its checksum behind it, bound to its key."""
     return row + xxhash.xxh3_64_digest(row, key)

@@ -17,6 +17,7 @@ codec            ``zstd``
 level            compression level
 documents        number of documents
 documents_digest hexadecimal SHA-256 of the rows of the documents table in order
+header           only where documents have one: the text before each, as JSON; ``{name}`` stands for its name
 root_digest      hexadecimal, see :mod:`distributed_prompt.store.directory`
 checksum         hexadecimal SHA-256 of all other rows, names ascending, each the lengths in bytes of name and
                  value as ``<QQ`` and then both as UTF-8
@@ -26,6 +27,7 @@ In SQLite the table is ``metadata(name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 """
 
 import hashlib
+import json
 import re
 import struct
 import sys
@@ -38,7 +40,8 @@ from distributed_prompt.text.pieces import encode
 
 FORMAT_VERSION = 1
 DOCUMENTS_FEATURE = "documents"
-KNOWN_FEATURES = frozenset({DOCUMENTS_FEATURE})
+INDEX_FEATURE = "document-index"
+KNOWN_FEATURES = frozenset({DOCUMENTS_FEATURE, INDEX_FEATURE})
 WIDTHS = (0, 1, 2, 4)
 _CODEC = "zstd"
 _DIGESTS = ("documents_digest", "root_digest")
@@ -64,6 +67,7 @@ class Metadata:
     documents: int
     documents_digest: str
     root_digest: str
+    header: str | None = None
 
 
 _NUMBERS = tuple(field.name for field in fields(Metadata) if field.type is int)
@@ -78,6 +82,8 @@ def create_metadata(metadata: Metadata) -> dict[str, str]:
         "documents_digest": metadata.documents_digest,
         "root_digest": metadata.root_digest,
     }
+    if metadata.header is not None:
+        rows["header"] = json.dumps(metadata.header)
     return rows | {"checksum": _checksum(rows)}
 
 
@@ -116,6 +122,7 @@ def parse_metadata(rows: Mapping[str, str], name: str) -> Metadata:
         features=features,
         documents_digest=rows["documents_digest"],
         root_digest=rows["root_digest"],
+        header=_parse_header(rows.get("header"), name),
         **numbers,
     )
     _check(metadata, name)
@@ -133,6 +140,17 @@ def parse_features(rows: Mapping[str, str], name: str) -> tuple[str, ...]:
     if unknown:
         raise _unknown(name, "feature", unknown[0])
     return features
+
+
+def _parse_header(value: str | None, name: str) -> str | None:
+    try:
+        header = None if value is None else json.loads(value)
+    except (ValueError, RecursionError):
+        header = 0
+    if isinstance(header, str | None):
+        return header
+    message = f"{name}: metadata: header {str(value)[:80]} cannot be"
+    raise CorruptPackError(message)
 
 
 def _unknown(name: str, what: str, value: str | None) -> UnsupportedPackError:

@@ -1,13 +1,11 @@
 """A pack, read: metadata, directory, documents, and blobs that are checked before anyone sees them."""
 
-from collections.abc import Iterator
-
 from distributed_prompt.errors import CorruptPackError
 from distributed_prompt.geometry import shard_characters
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import Store, Table
 from distributed_prompt.store.directory import Directory
-from distributed_prompt.store.documents import Document, read_documents
+from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.metadata import Metadata, parse_metadata
 from distributed_prompt.text.pieces import Piece
 
@@ -21,6 +19,7 @@ class Pack:
         store: the engine.
         metadata: what opening has read; nothing else was.
         directory: what is known of each shard.
+        documents: which range came from which input.
     """
 
     def __init__(self, store: Store) -> None:
@@ -32,6 +31,7 @@ class Pack:
             store.close()
             raise
         self.directory = Directory(store, self.metadata)
+        self.documents = DocumentTable(store, self.metadata.documents)
 
     @property
     def name(self) -> str:
@@ -50,8 +50,8 @@ class Pack:
         """The stored bytes of the shards ``first`` to ``last``, inclusive, unchecked, read at once."""
         return dict(self.store.get_range(Table.SHARDS, first, last + 1))
 
-    def decompress(self, shard: int, blob: bytes | None) -> bytes:
-        """The UTF-8 in a shard's blob, its checksum compared first.
+    def checked(self, shard: int, blob: bytes | None) -> bytes:
+        """A shard's blob, its checksum compared.
 
         Raises:
             CorruptPackError: the row is missing, or not what was packed.
@@ -62,8 +62,13 @@ class Pack:
         found, expected = codec.checksum(shard, characters, blob), self.directory.checksum(shard)
         if found != expected:
             raise self.corrupt(shard, f"checksum {found:016x}, expected {expected:016x}")
+        return blob
+
+    def decompress(self, shard: int, blob: bytes | None) -> bytes:
+        """The UTF-8 in a shard's blob; raises as :meth:`checked`."""
+        blob = self.checked(shard, blob)
         try:
-            return codec.decompress(blob, _MAX_CHARACTER_BYTES * characters)
+            return codec.decompress(blob, _MAX_CHARACTER_BYTES * self.characters(shard))
         except CorruptPackError as error:
             raise self.corrupt(shard, str(error)) from error
 
@@ -78,10 +83,6 @@ class Pack:
     def corrupt(self, shard: int, what: str) -> CorruptPackError:
         """The error for a shard that is not what was packed."""
         return CorruptPackError(f"{self.name}: shard {shard}: {what}")
-
-    def documents(self) -> Iterator[Document]:
-        """All documents, in order."""
-        return read_documents(self.store, self.metadata.documents)
 
     def close(self) -> None:
         """Let go of the file."""

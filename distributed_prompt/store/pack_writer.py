@@ -1,14 +1,13 @@
 """A pack, written: encoded shards in order, then directory, documents and metadata."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from distributed_prompt.geometry import check_shard_size
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import StoreWriter, Table
 from distributed_prompt.store.directory import DirectoryWriter, ShardRecord
-from distributed_prompt.store.documents import Document, write_documents
-from distributed_prompt.store.metadata import DOCUMENTS_FEATURE, Metadata, create_metadata
+from distributed_prompt.store.documents import BLOCK_DOCUMENTS, DocumentsWriter
+from distributed_prompt.store.metadata import DOCUMENTS_FEATURE, INDEX_FEATURE, Metadata, create_metadata
 from distributed_prompt.text.pieces import encode
 
 _LARGE_BYTES = 4096
@@ -79,56 +78,65 @@ def width(data: bytes) -> int:
 class PackWriter:
     """Writes one pack into an empty store. For one thread; shards come in order.
 
+    Documents come in order, too, and each before the first shard that begins behind it.
+
     Attributes:
         length: characters written so far.
+        shards: shards written so far.
+        shard_size: characters a shard.
+        documents: what takes the documents.
     """
 
-    def __init__(self, store: StoreWriter, shard_size: int, level: int) -> None:
+    def __init__(self, store: StoreWriter, shard_size: int, level: int, header: str | None = None) -> None:
         """Begin.
 
         Raises:
             ArgumentError: the shard size is not between 1 and 2**24 characters.
         """
         self._store = store
-        self._shard_size = check_shard_size(shard_size)
+        self.shard_size = check_shard_size(shard_size)
         self._level = level
+        self._header = header
         self._directory = DirectoryWriter()
-        self.length = self._shards = self._utf8_bytes = self._newlines = self._width = 0
+        self.documents = DocumentsWriter(store)
+        self.length = self.shards = self._utf8_bytes = self._newlines = self._width = 0
         self._ends_line = True
 
     def add(self, encoded: EncodedShard) -> None:
         """Write the next shard."""
         record = encoded.record
-        self._store.put(Table.SHARDS, self._shards, encoded.blob)
+        self._store.put(Table.SHARDS, self.shards, encoded.blob)
         self._directory.add(record)
-        self._shards += 1
+        self.shards += 1
         self.length += encoded.characters
         self._utf8_bytes += record.utf8_bytes
         self._newlines += record.newlines
         self._width = max(self._width, record.width)
         self._ends_line = encoded.ends_line
+        self.documents.flush(self.length)
 
-    def finish(self, documents: Iterable[Document] = ()) -> Metadata:
+    def finish(self) -> Metadata:
         """Write what comes behind the shards, and close the store.
 
         Returns:
             The pack's metadata.
         """
-        listed = list(documents)
-        documents_digest = write_documents(self._store, listed)
+        documents_digest, count = self.documents.finish(), self.documents.count
+        features = {DOCUMENTS_FEATURE: count > 0, INDEX_FEATURE: count > BLOCK_DOCUMENTS}
         metadata = Metadata(
-            features=(DOCUMENTS_FEATURE,) if listed else (),
+            features=tuple(sorted(feature for feature, used in features.items() if used)),
             length=self.length,
-            shard_size=self._shard_size,
-            shards=self._shards,
+            shard_size=self.shard_size,
+            shards=self.shards,
             utf8_bytes=self._utf8_bytes,
             newlines=self._newlines,
             lines=self._newlines + (not self._ends_line),
             width=self._width,
             level=self._level,
-            documents=len(listed),
+            documents=count,
             documents_digest=documents_digest,
-            root_digest=self._directory.finish(self._store, self.length, self._shard_size),
+            root_digest=self._directory.finish(self._store, self.length, self.shard_size),
+            header=self._header,
         )
         self._store.put_metadata(create_metadata(metadata))
         self._store.finish()

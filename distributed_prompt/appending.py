@@ -1,0 +1,158 @@
+"""Packs that grow, and packs that change their engine: a new file each time, the stored shards copied as they are."""
+
+import os
+from collections.abc import Callable, Iterable
+
+from distributed_prompt.backends.base import Backend
+from distributed_prompt.backends.file_backend import FileBackend, find_pack, opened
+from distributed_prompt.backends.output import OutputFile
+from distributed_prompt.decoding import Decoding
+from distributed_prompt.errors import ArgumentError, CorruptPackError
+from distributed_prompt.inputs import Inputs, Selection
+from distributed_prompt.joining import Joiner
+from distributed_prompt.packing import PackInfo, Paths, path_list, publish, write_inputs, writing
+from distributed_prompt.store.documents import Document
+from distributed_prompt.store.engines import ENGINES, check_engine, create_store
+from distributed_prompt.store.pack import Pack
+from distributed_prompt.store.pack_copy import copy_pack
+from distributed_prompt.store.pack_writer import PackWriter
+from distributed_prompt.text.pieces import Piece
+from distributed_prompt.workers import Progress
+
+
+def append(
+    pack: str | os.PathLike[str],
+    sources: Paths,
+    *,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    keep_undecodable: bool = False,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    newlines: str = "keep",
+    progress: Progress | None = None,
+) -> PackInfo:
+    """Put more documents behind those of a pack.
+
+    A new file is written beside the old one and renamed over it: readers that have the pack open keep the old one,
+    and a crash at any moment leaves one or the other. Shard size, level, engine and header are the pack's. The new file
+    is the one that packing everything in this order would have made, and most of its pages are the old one's.
+
+    Args:
+        pack: the path of a pack.
+        sources: as in :func:`~distributed_prompt.packing.pack`.
+        include: as there.
+        exclude: as there.
+        keep_undecodable: as there.
+        encoding: as there.
+        errors: as there.
+        newlines: as there.
+        progress: called with bytes read so far and bytes in all, where known.
+
+    Returns:
+        What the pack is now, and how much was added to it.
+
+    Raises:
+        PackNotFoundError: no such pack, or no such source.
+        UndecodableError: bytes that are no text; the message has their offset.
+        OutputError: the new file cannot be written, or another process writes it now.
+        ArgumentError: an argument is wrong, or the pack has a document of the same name.
+        CorruptPackError: the pack is damaged; it stays as it is.
+
+    Cost: every stored byte copied once, one shard decoded, every new byte read; memory as ``pack``.
+    """
+    decoding = Decoding(encoding=encoding, errors=errors, newlines=newlines)
+    inputs = Inputs(path_list(sources), Selection(include, exclude))
+    path = find_pack(pack)
+    if inputs.reads(path):
+        message = f"{os.fspath(pack)}: is the pack itself; name other inputs"
+        raise ArgumentError(message)
+    # Locked before it is read: whoever appends at the same time is turned away, not forgotten.
+    with OutputFile(path, overwrite=True) as file:
+        with (
+            FileBackend(path) as backend,
+            writing(create_store(backend.pack.store.engine, str(file.partial), os.fspath(pack))) as store,
+        ):
+            old = backend.pack
+            metadata = old.metadata
+            writer = PackWriter(store, metadata.shard_size, metadata.level, metadata.header)
+            whole = metadata.length // metadata.shard_size
+            for count_bytes in copy_pack(old, writer, whole):
+                file.wrote(count_bytes)
+            joiner = Joiner(
+                decoding,
+                metadata.shard_size,
+                _checked(old, writer.documents.add),
+                header=metadata.header,
+                keep_undecodable=keep_undecodable,
+            )
+            rest = old.utf8(whole) if whole < metadata.shards else b""
+            piece = Piece(writer.length, metadata.length - writer.length, rest)
+            joiner.begin(piece, ends_line=metadata.lines == metadata.newlines)
+            write_inputs(inputs, joiner, writer, file, metadata.level, progress)
+            metadata = writer.finish()
+        return publish(file, metadata, joiner)
+
+
+def _checked(pack: Pack, take: Callable[[Document], None]) -> Callable[[Document], None]:
+    """What takes documents, and refuses one whose name the pack has."""
+
+    def check(document: Document) -> None:
+        if pack.documents.find(document.name) is not None:
+            message = f"{pack.name}: has a document {document.name!r} already; name the input otherwise"
+            raise ArgumentError(message)
+        take(document)
+
+    return check
+
+
+def convert(
+    pack: Backend | str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    store: str = ENGINES[0],
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> str:
+    """Write a pack again with another engine: the same text, shards, documents and root digest.
+
+    Args:
+        pack: a backend, or the path of a pack.
+        output: the pack to make; appears whole or not at all.
+        store: its engine: ``sqlite`` or ``lmdb``.
+        overwrite: replace an existing output.
+        progress: called with bytes of shards copied so far, and with how many there are about.
+
+    Returns:
+        The root digest of both.
+
+    Raises:
+        OutputExistsError: the output exists.
+        OutputError: the output cannot be written.
+        ArgumentError: the output is the pack itself, or there is no such engine.
+        CorruptPackError: the pack is damaged.
+
+    Cost: every stored byte copied once, nothing decoded; a few MB.
+    """
+    check_engine(store)
+    with opened(pack) as backend:
+        old = backend.pack
+        file = OutputFile(output, overwrite=overwrite)
+        if str(file.path) == os.path.realpath(old.name):
+            message = f"{os.fspath(output)}: is the pack itself; name another output"
+            raise ArgumentError(message)
+        with file:
+            with writing(create_store(store, str(file.partial), os.fspath(output))) as created:
+                writer = PackWriter(created, old.metadata.shard_size, old.metadata.level, old.metadata.header)
+                done = 0
+                for count_bytes in copy_pack(old, writer, old.metadata.shards):
+                    file.wrote(count_bytes)
+                    done += count_bytes
+                    if progress:
+                        progress(done, old.store.size_bytes())
+                metadata = writer.finish()
+            if metadata != old.metadata:
+                message = f"{old.name}: its metadata are not what its rows make them; see dprompt verify"
+                raise CorruptPackError(message)
+            file.publish()
+    return metadata.root_digest

@@ -1,0 +1,121 @@
+"""The commands that make packs."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from distributed_prompt.appending import append as append_documents
+from distributed_prompt.appending import convert as convert_pack
+from distributed_prompt.cli.console import printable, progress, report
+from distributed_prompt.cli.group import FORCE, PACK, SHARD_SIZE, Number, main
+from distributed_prompt.decoding import ERROR_MODES, NEWLINE_MODES
+from distributed_prompt.packing import ingest_file
+from distributed_prompt.packing import pack as pack_documents
+from distributed_prompt.store.codec import DEFAULT_LEVEL
+from distributed_prompt.store.engines import ENGINES
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+_PATHS = click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+_VERBOSE = click.option("--verbose", "-v", is_flag=True, help="Name everything that is left out.")
+_STORE = click.option(
+    "--store", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="Engine of OUT."
+)
+_READING = (
+    click.option(
+        "--include",
+        multiple=True,
+        metavar="GLOB",
+        help="Take only documents that match, such as '*.md'; a GLOB with a slash means the whole name. Repeatable.",
+    ),
+    click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out documents and folders that match."),
+    click.option("--keep-undecodable", is_flag=True, help="Take files that are no text as well, exactly."),
+    click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the files."),
+    click.option(
+        "--errors",
+        type=click.Choice(ERROR_MODES),
+        default=ERROR_MODES[0],
+        show_default=True,
+        help="Bytes that are no text: strict refuses the file, surrogateescape keeps, replace and ignore lose them.",
+    ),
+    click.option(
+        "--newlines",
+        type=click.Choice(NEWLINE_MODES),
+        default=NEWLINE_MODES[0],
+        show_default=True,
+        help="Keep newlines as they are, or turn CRLF and CR into LF.",
+    ),
+)
+
+
+def _reading(command: Command) -> Command:
+    """Add the options that say how files are read."""
+    for option in reversed(_READING):
+        command = option(command)
+    return command
+
+
+@main.command()
+@_PATHS
+@click.option("--output", "-o", required=True, metavar="OUT", help="The pack to make.")
+@click.option("--header", metavar="TEXT", help="Put TEXT before each document; '{name}' in it stands for its name.")
+@_reading
+@SHARD_SIZE
+@_STORE
+@click.option("--level", type=Number(), default=DEFAULT_LEVEL, show_default=True, help="zstd level, 1 to 22.")
+@_VERBOSE
+@FORCE
+def pack(paths: tuple[str, ...], output: str, *, verbose: bool, force: bool, **options: Any) -> None:
+    """Pack the text of each PATH into OUT.
+
+    \b
+    dprompt pack book.txt -o book.dprompt
+    dprompt pack linux notes.md -o corpus.dprompt --header '==== {name} ===='
+    dprompt pack . -o docs.dprompt --include '*.md' --exclude node_modules
+
+    PATH is a text file, - for standard input, or a folder, in which every text file is a document. In folders,
+    files that are no text, symbolic links and devices are left out, which is said at the end.
+    """  # noqa: D301  # click wants the backspace itself
+    with progress("pack", "B", scale=True) as update:
+        info = pack_documents(paths, output, overwrite=force, progress=update, **options)
+    report(info, verbose=verbose)
+
+
+@main.command()
+@PACK
+@_PATHS
+@_reading
+@_VERBOSE
+def append(pack: str, paths: tuple[str, ...], *, verbose: bool, **options: Any) -> None:
+    """Put the text of each PATH behind that of PACK.
+
+    A new file is made and renamed over PACK: whoever has it open goes on with the old one, and nothing is ever
+    half-written. Shard size, engine, level and header are those of PACK.
+    """
+    with progress("append", "B", scale=True) as update:
+        info = append_documents(pack, paths, progress=update, **options)
+    report(info, verbose=verbose)
+
+
+@main.command()
+@PACK
+@click.option("--output", "-o", required=True, metavar="OUT", help="The pack to make.")
+@_STORE
+@FORCE
+def convert(pack: str, output: str, store: str, *, force: bool) -> None:
+    """Write PACK again as OUT, with another engine: the same text and root digest."""
+    with progress("convert", "B", scale=True) as update:
+        root_digest = convert_pack(pack, output, store=store, overwrite=force, progress=update)
+    click.echo(f"{printable(output)}: {store}, root digest {root_digest}")
+
+
+@main.command()
+@click.argument("file")
+@click.option("--output", "-o", required=True, metavar="OUT", help="A .dprompt file, or a folder for prompt.dprompt.")
+@SHARD_SIZE
+def ingest(file: str, output: str, shard_size: int) -> None:
+    """Pack FILE into OUT or into OUT/prompt.dprompt, replacing what is there."""
+    with progress("ingest", "B", scale=True) as update:
+        info = ingest_file(file, output, shard_size, progress=update)
+    report(info)

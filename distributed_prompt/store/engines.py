@@ -1,0 +1,73 @@
+"""The engines by name and by magic: the one place that knows them all."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from distributed_prompt.errors import ArgumentError, NotAPackError, PackReadError
+from distributed_prompt.store.base import Store, StoreWriter
+from distributed_prompt.store.lmdb_pages import is_lmdb
+from distributed_prompt.store.lmdb_store import LmdbStore
+from distributed_prompt.store.sqlite_header import is_sqlite
+from distributed_prompt.store.sqlite_store import SqliteStore, SqliteWriter
+
+_HEAD_BYTES = 100
+
+
+def open_store(path: str) -> Store:
+    """The pack file at an absolute path; its engine is recognised by the first bytes, never by the name.
+
+    Raises:
+        NotAPackError: no engine's file, or no pack.
+        UnsupportedPackError: a newer format.
+        CorruptPackError: a damaged pack.
+        PackReadError: the system could not read it.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise PackReadError(message) from error
+    if is_sqlite(head):
+        return SqliteStore(path)
+    if is_lmdb(head):
+        return LmdbStore(path)
+    message = f"{path}: not a pack; dprompt pack makes one from text"
+    raise NotAPackError(message)
+
+
+def create_store(engine: str, path: str, name: str) -> StoreWriter:
+    """Begin a pack in an empty file.
+
+    Args:
+        engine: one of ``ENGINES``.
+        path: the file.
+        name: what errors call it.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    return _WRITERS[check_engine(engine)](path, name)
+
+
+def check_engine(engine: str) -> str:
+    """Return the name of an engine if it is one.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    if engine not in ENGINES:
+        message = f"store {engine!r}: must be one of {', '.join(ENGINES)}"
+        raise ArgumentError(message)
+    return engine
+
+
+def _create_lmdb(path: str, name: str) -> StoreWriter:
+    # Readers never need lmdb itself.
+    from distributed_prompt.store.lmdb_writer import LmdbWriter  # noqa: PLC0415
+
+    return LmdbWriter(path, name)
+
+
+_WRITERS: dict[str, Callable[[str, str], StoreWriter]] = {"sqlite": SqliteWriter, "lmdb": _create_lmdb}
+ENGINES = tuple(_WRITERS)

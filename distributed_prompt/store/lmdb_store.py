@@ -1,0 +1,139 @@
+"""Packs in LMDB, read page by page. Written by :mod:`distributed_prompt.store.lmdb_writer`.
+
+The file is an ordinary environment in one file, in the data format of LMDB 0.9, with a named database for each table:
+``metadata`` with text under text, both UTF-8; all others with blobs under keys of eight bytes, big-endian. It is read
+by position and not through LMDB's own mapping, under which a damaged or shortened file would kill the process; nothing
+is locked, any number of readers in any process may have it open, and each keeps the file it opened whatever is renamed
+over it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from distributed_prompt.errors import CorruptPackError, NotAPackError, PackReadError, UnsupportedPackError
+from distributed_prompt.store.base import Store, Table
+from distributed_prompt.store.lmdb_pages import Pages, Tree, read_layout
+from distributed_prompt.store.metadata import parse_features
+from distributed_prompt.store.open_file import OpenFile
+
+METADATA = b"metadata"
+KEY_BYTES = 8
+_EMPTY = Tree(0, 0)
+
+
+class LmdbStore(Store):
+    """A pack file, open for reading. Safe in any thread and after a fork."""
+
+    engine = "lmdb"
+    has_pages = False
+
+    def __init__(self, path: str) -> None:
+        """Open the pack at an absolute path.
+
+        Raises:
+            NotAPackError: it is LMDB's, but no pack.
+            UnsupportedPackError: LMDB's data format is another one, or the pack's is newer.
+            CorruptPackError: it is truncated or damaged.
+            PackReadError: the system could not read it.
+        """
+        self.name = path
+        self._file = OpenFile(path)
+        try:
+            with self._located("header"):
+                self._pages = Pages(self._file.read, read_layout(self._file.read, self._file.size_bytes))
+                self._trees = dict(self._pages.trees())
+            self._check_tables()
+        except BaseException:
+            self.close()
+            raise
+
+    def _check_tables(self) -> None:
+        if METADATA not in self._trees:
+            message = f"{self.name}: an LMDB file, but not a pack; dprompt pack makes one from text"
+            raise NotAPackError(message)
+        names = {str(table).encode() for table in Table}
+        unknown = sorted(self._trees.keys() - names - {METADATA})
+        missing = sorted({str(Table.SHARDS).encode(), str(Table.DIRECTORY).encode()} - self._trees.keys())
+        if unknown and not missing:
+            # Tables of other names come with features of other names.
+            parse_features(self.metadata(), self.name)
+        if unknown or missing:
+            name = (unknown + missing)[0].decode("utf-8", "backslashreplace")
+            message = f"{self.name}: table {name!r} is not as in a pack"
+            raise CorruptPackError(message)
+
+    @contextmanager
+    def _located(self, where: str) -> Iterator[None]:
+        """Say in which pack, and where in it, an error arose."""
+        try:
+            yield
+        except (CorruptPackError, UnsupportedPackError) as error:
+            message = f"{self.name}: {where}: {error}"
+            raise type(error)(message) from error
+
+    def metadata(self) -> dict[str, str]:
+        """See the contract."""
+        with self._located("metadata"):
+            rows = list(self._pages.rows(self._trees[METADATA], b"", None))
+            try:
+                return {key.decode(): value.decode() for key, value in rows}
+            except UnicodeDecodeError as error:
+                message = "a value that is no text"
+                raise CorruptPackError(message) from error
+
+    def get(self, table: Table, key: int) -> bytes | None:
+        """See the contract."""
+        self._file.check_open()
+        try:
+            return self._pages.get(self._tree(table), key.to_bytes(KEY_BYTES))
+        except CorruptPackError as error:
+            message = f"{self.name}: {table}: row {key}: {error}"
+            raise CorruptPackError(message) from error
+
+    def get_range(self, table: Table, start: int, stop: int) -> list[tuple[int, bytes]]:
+        """See the contract."""
+        self._file.check_open()
+        if stop <= start:
+            return []
+        with self._located(f"{table}: rows {start} to {stop - 1}"):
+            rows = self._pages.rows(self._tree(table), start.to_bytes(KEY_BYTES), stop.to_bytes(KEY_BYTES))
+            return [(_number(key), value) for key, value in rows]
+
+    def keys(self, table: Table) -> Iterator[int]:
+        """See the contract."""
+        self._file.check_open()
+        with self._located(str(table)):
+            yield from map(_number, self._pages.keys(self._tree(table)))
+
+    def _tree(self, table: Table) -> Tree:
+        return self._trees.get(str(table).encode(), _EMPTY)
+
+    def problems(self) -> Iterator[str]:
+        """What LMDB's own offline check reports: every page, and that each belongs to one thing."""
+        descriptor = self._file.check_open()
+        # Only this needs LMDB, and its checker.
+        from lmdb.verify import VerifyError, verify  # noqa: PLC0415
+
+        try:
+            # The very file that is open, whatever has its path now.
+            yield from (f"{self.name}: {line}" for line in verify(f"/dev/fd/{descriptor.number}", subdir=False))  # type: ignore[no-untyped-call]
+        except VerifyError as error:
+            yield f"{self.name}: {error}"
+        except OSError as error:
+            message = f"{self.name}: {error.strerror}"
+            raise PackReadError(message) from error
+
+    def size_bytes(self) -> int:
+        """Bytes of the file."""
+        return self._file.size_bytes
+
+    def close(self) -> None:
+        """See the contract."""
+        self._file.close()
+
+
+def _number(key: bytes) -> int:
+    if len(key) != KEY_BYTES:
+        message = f"a key of {len(key)} bytes"
+        raise CorruptPackError(message)
+    return int.from_bytes(key)
