@@ -7,10 +7,10 @@ CORPUS ?= stdlib
 COPIES ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all cover lint format types layers check golden bench soak clean
+.PHONY: help setup demo test test-all cover lint format types layers check golden bench bench-documents soak clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 >= 3.11 is needed: make PYTHON=python3.12 ...")'
@@ -54,6 +54,9 @@ golden: $(VENV)/ready ## make the golden packs again; only with a new format
 
 bench: $(VENV)/ready ## measure against zstd, ripgrep and str; CORPUS=linux COPIES=4 for the large ones
 	$(BIN)/python -m bench.run --corpus $(CORPUS) --copies $(COPIES)
+
+bench-documents: $(VENV)/ready ## measure a source tree and a million small files, and packs that grow
+	$(BIN)/python -m bench.documents linux-tree million
 
 soak: $(VENV)/ready ## hours: gigabytes against str, the property tests with many more examples
 	$(BIN)/python -m tools.against_str linux cjk one-line

@@ -38,9 +38,14 @@ class Peak(threading.Thread):
             self.peak = max(self.peak, anonymous_bytes())
 
 
-def pack(source: str, output: str) -> int:
+def pack(source: str, output: str, store: str = "sqlite") -> int:
     """Characters packed."""
-    return dp.pack(source, output, overwrite=True).length
+    return dp.pack(source, output, store=store, overwrite=True).length
+
+
+def pack_folder(source: str, output: str, store: str) -> int:
+    """Documents packed."""
+    return dp.pack(source, output, store=store, overwrite=True).documents
 
 
 def unpack(path: str) -> int:
@@ -64,6 +69,9 @@ def slices(path: str) -> int:
 
 OPERATIONS: dict[str, Callable[..., int]] = {
     "pack": pack,
+    "pack_folder": pack_folder,
+    "append": lambda path, source: dp.append(path, source).documents,
+    "unpack_folder": dp.unpack,
     "unpack": unpack,
     "verify": verify,
     "slices": slices,

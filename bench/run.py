@@ -89,6 +89,16 @@ def bench(text: Path, repeats: int) -> None:
         shell(f"zstd -3 -q -f {text} -o {compressed}")
         sizes = pack.stat().st_size, compressed.stat().st_size
         table.row("size", f"{sizes[0]:,}", f"zstd -3: {sizes[1]:,}", f"{sizes[0] / sizes[1]:.3f}", "≤ 1.25")
+        lmdb = text.with_suffix(".lmdb")
+        ours, theirs, ratio = paired(
+            lambda: seconds("pack", text, lmdb, "lmdb"),
+            lambda: shell(f"zstd -3 -T2 -q -f {text} -o {compressed}"),
+            repeats,
+        )
+        table.row("pack, LMDB", f"{ours:.2f} s", f"zstd -3 -T2: {theirs:.2f} s", f"{ratio:.2f}", "≤ 1.5")
+        shell(f"zstd -3 -q -f {text} -o {compressed}")
+        sizes = lmdb.stat().st_size, compressed.stat().st_size
+        table.row("size, LMDB", f"{sizes[0]:,}", f"zstd -3: {sizes[1]:,}", f"{sizes[0] / sizes[1]:.3f}", "≤ 1.3")
     else:
         seconds("pack", text, pack)
     latency = python("latency.py", pack)

@@ -107,7 +107,7 @@ class Proof:
         """Encode what was added since the last shard's end."""
         text = "".join(self._parts)
         self._parts.clear()
-        if self._possible:
+        if self._possible and text:
             try:
                 self._sha256.update(self._encoder.encode(text))
             except UnicodeError:

@@ -68,7 +68,7 @@ class Documents(Mapping[str, str | View], Generic[View]):
 
         Cost: no shard; every block of 256 documents once.
         """
-        return (self._table.document(number).name for number in self._numbers)
+        return (self._table.name(number) for number in self._numbers)
 
     def __contains__(self, name: object) -> bool:
         """Whether there is a document of this name.
@@ -135,7 +135,7 @@ class Documents(Mapping[str, str | View], Generic[View]):
         return self._cut(document.start, document.stop)
 
     def _pair(self, number: int) -> tuple[str, str | View]:
-        return self._table.document(number).name, self._text(number)
+        return self._table.name(number), self._text(number)
 
     def __repr__(self) -> str:
         """The first names, and how many documents there are."""

@@ -141,12 +141,13 @@ class Inputs:
         """
         files = sorted((file for file in self._files if self._selection.takes(file.name)), key=attrgetter("name"))
         walks = (self._walk(folder, omit, leave_out) for folder in self._folders)
-        before: str | None = None
+        before: Source | None = None
         for source in merge(files, *walks, key=attrgetter("name")):
-            if source.name == before:
-                message = f"document {source.name!r}: two inputs have this name; pack them from a common parent folder"
+            if before is not None and source.name == before.name:
+                both = f"{before.shown} and {source.shown}"
+                message = f"document {source.name!r}: both {both} would be called so; name a folder that holds both"
                 raise ArgumentError(message)
-            before = source.name
+            before = source
             yield source
 
     def _walk(

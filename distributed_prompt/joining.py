@@ -54,11 +54,19 @@ class Joiner:
         self._decoding = decoding
         self._taken = taken
         self._header = header
-        self._keeps = keep_undecodable
+        self._ways = [decoding]
+        if keep_undecodable and decoding.errors == "strict":
+            self._ways.append(replace(decoding, errors="surrogateescape"))
         self._cutter = _Cutter(shard_size)
+        self._reading_now: _Reading | None = None
         self.source_bytes = self.documents = 0
         self.exact = True
         self.left_out: list[LeftOut] = []
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes read so far, those of the document in hand included."""
+        return self.source_bytes + (self._reading_now.source_bytes if self._reading_now else 0)
 
     def begin(self, piece: Piece, *, ends_line: bool) -> None:
         """Go on behind a text that ends with this piece, less than a shard, which may be empty."""
@@ -81,8 +89,7 @@ class Joiner:
 
     def _reading(self, source: Source) -> "_Reading | None":
         """How to read a source; None if it is left out. One that may be left out is decoded before it is taken."""
-        escaping = replace(self._decoding, errors="surrogateescape")
-        ways = [self._decoding, escaping] if self._keeps and self._decoding.errors == "strict" else [self._decoding]
+        ways = self._ways
         if source.size_bytes is None:
             # It can be read but once; and what is text at all is the same text in the last way.
             return _Reading(source, ways[-1])
@@ -108,10 +115,12 @@ class Joiner:
     def _document(self, reading: "_Reading") -> Iterator[Shard]:
         proof = None if reading.decoding.is_exact else Proof(reading.decoding)
         start = self._cutter.length
+        self._reading_now = reading
         for text in reading.texts():
             yield from self._add(text, proof)
         sha256 = reading.sha256
         exact = proof is None or not reading.source_bytes or proof.sha256() == sha256
+        self._reading_now = None
         self.source_bytes += reading.source_bytes
         self.documents += 1
         self.exact = self.exact and exact

@@ -36,6 +36,9 @@ class Original:
         Raises:
             CorruptPackError: the text is none in the document's encoding.
         """
+        if not data:
+            # Some encoders write a byte order mark even then.
+            return b""
         try:
             return self._summed(data if self._stored_as_is else self._encoder.encode(decode(data)))
         except UnicodeError as error:

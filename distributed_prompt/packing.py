@@ -245,7 +245,7 @@ def write_inputs(
             writer.add(encoded)
             file.wrote(len(encoded.blob))
         if progress:
-            progress(joiner.source_bytes, inputs.size_bytes)
+            progress(joiner.read_bytes, inputs.size_bytes)
     if not joiner.documents:
         left = (
             f"; {len(joiner.left_out)} were left out, the first for this: {joiner.left_out[0]}"

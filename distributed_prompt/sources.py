@@ -21,11 +21,13 @@ class Source(Protocol):
 
     Attributes:
         name: how the document is called.
+        shown: what errors call the source.
         size_bytes: bytes in all; None where that is not known beforehand, and they can be read but once.
         optional: whether it is left out, rather than refused, if it is no text.
     """
 
     name: str
+    shown: str
     size_bytes: int | None
     optional: bool
 
@@ -55,29 +57,29 @@ class FileSource:
             AddressError: a folder of another kind.
             PackReadError: a shard of the folder is missing.
         """
-        self._shown = os.fspath(path)
+        self.shown = os.fspath(path)
         self._starts: list[tuple[int, str]] = []
         self.name = "stdin"
         self.size_bytes: int | None = None
-        if self._shown == STANDARD_INPUT:
+        if self.shown == STANDARD_INPUT:
             self._files: list[Path] = []
             return
         try:
-            self._look(Path(os.path.abspath(self._shown)))  # noqa: PTH100  # also names '.'
+            self._look(Path(os.path.abspath(self.shown)))  # noqa: PTH100  # also names '.'
         except OSError as error:
             if isinstance(error, DPromptError):
                 raise
-            message = f"{self._shown}: {error.strerror}"
+            message = f"{self.shown}: {error.strerror}"
             raise PackReadError(message) from error
 
     def _look(self, place: Path) -> None:
         try:
             place.stat()
         except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-            message = f"{self._shown}: no such file"
+            message = f"{self.shown}: no such file"
             raise PackNotFoundError(message) from error
         self.name = place.name
-        self._files = shard_files(place, self._shown) if place.is_dir() else [place]
+        self._files = shard_files(place, self.shown) if place.is_dir() else [place]
         if all(file.is_file() for file in self._files):
             self.size_bytes = sum(file.stat().st_size for file in self._files)
 
@@ -94,12 +96,12 @@ class FileSource:
         Raises:
             PackReadError: the system could not read.
         """
-        if self._shown == STANDARD_INPUT:
+        if self.shown == STANDARD_INPUT:
             yield from self._standard_input()
             return
         total = 0
         for file in self._files:
-            shown = self._shown if len(self._files) == 1 else str(file)
+            shown = self.shown if len(self._files) == 1 else str(file)
             self._starts.append((total, shown))
             for block in _blocks(str(file), shown, os.O_RDONLY):
                 total += len(block)
@@ -127,8 +129,8 @@ class TreeSource:
     def __init__(self, name: str, path: str, size_bytes: int) -> None:
         """Take where it is and how large."""
         self.name = name
+        self.shown = path
         self.size_bytes: int | None = size_bytes
-        self._path = path
 
     def blocks(self) -> Iterator[bytes]:
         """See the contract.
@@ -136,11 +138,11 @@ class TreeSource:
         Raises:
             PackReadError: the system could not read.
         """
-        return _blocks(self._path, self._path, os.O_RDONLY | os.O_NOFOLLOW)
+        return _blocks(self.shown, self.shown, os.O_RDONLY | os.O_NOFOLLOW)
 
     def locate(self, offset: int) -> str:
         """See the contract."""
-        return f"{self._path}: byte {offset}"
+        return f"{self.shown}: byte {offset}"
 
     def reads(self, path: Path) -> bool:  # noqa: ARG002  # the contract's
         """Never: whoever found it in the folder has left out what must not be read."""
@@ -164,7 +166,7 @@ class TextSource:
 
     def __init__(self, text: str) -> None:
         """Take the text."""
-        self.name = "string"
+        self.name = self.shown = "string"
         self.size_bytes: int | None = None
         self._text = text
 
@@ -189,7 +191,7 @@ def shard_files(folder: Path, shown: str) -> list[Path]:
         PackReadError: it lacks one of its shards.
     """
     if not is_shard_folder(folder):
-        message = f"{shown}: is a folder, but not of NNNN.txt shards with meta.json"
+        message = f"{shown}: is a folder; name one file (dprompt pack takes folders)"
         raise AddressError(message)
     try:
         count = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["num_shards"]

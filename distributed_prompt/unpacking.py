@@ -64,7 +64,7 @@ def unpack(
             if not isinstance(output, str | os.PathLike):
                 return _write(output, _document_bytes(backend, only, "a binary file", lossy=lossy, progress=progress))
             shown = os.fspath(output)
-            if len(documents) and (shown.endswith(os.sep) or Path(shown).is_dir() or only is None):
+            if len(documents) and (shown.endswith(os.sep) or os.path.isdir(shown) or only is None):
                 return _unpack_folder(backend, shown, lossy=lossy, progress=progress)
             return _unpack_file(backend, only, shown, lossy=lossy, overwrite=overwrite, progress=progress)
 

@@ -5,12 +5,15 @@
     python tools/make_corpus.py stdlib          the running Python's standard library, joined
     python tools/make_corpus.py cjk             1 GB of Chinese characters, in lines
     python tools/make_corpus.py one-line        1 GB without a single newline
+    python tools/make_corpus.py linux-tree      the folder of linux-source-6.1 as it lies on disk
+    python tools/make_corpus.py million         a folder of 1,000,000 files of 20 characters
 
-Prints the path of the text.
+Prints the path of the text or folder.
 """
 
 import argparse
 import random
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -90,6 +93,38 @@ def _synthetic(letters: list[str], joints: str, end: str) -> Iterator[bytes]:
         yield data
 
 
+def linux_tree(folder: Path) -> None:
+    """The Linux source, unpacked."""
+    with tempfile.TemporaryDirectory() as scratch, tarfile.open(_linux_archive(Path(scratch)), "r|xz") as tar:
+        tar.extractall(folder, filter="tar")
+
+
+def million(folder: Path) -> None:
+    """1,000 folders of 1,000 files of three words each."""
+    chance = random.Random(3)  # noqa: S311  # as above
+    words = ["".join(chance.choices("abcdefghijklmnop", k=6)) for _ in range(500)]
+    for number in range(1000):
+        (folder / f"{number:03d}").mkdir(parents=True)
+        for article in range(1000):
+            text = " ".join(chance.choices(words, k=3))[:19]
+            (folder / f"{number:03d}" / f"article-{article:04d}.txt").write_text(f"{text:19}\n", encoding="ascii")
+
+
+TREES = {"linux-tree": linux_tree, "million": million}
+
+
+def make_tree(name: str) -> Path:
+    """The path of a folder, made if it is not there."""
+    target = CORPORA / name
+    if not target.is_dir():
+        partial = target.with_name(f"{name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        TREES[name](partial)
+        partial.rename(target)
+    return target
+
+
 MAKERS = {"linux": linux, "stdlib": stdlib, "cjk": cjk, "one-line": one_line}
 
 
@@ -115,10 +150,10 @@ def make(name: str, copies: int = 1) -> Path:
 def main() -> None:
     """Parse the command line, make the corpus, print its path."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=sorted(MAKERS))
+    parser.add_argument("name", choices=sorted(MAKERS | TREES))
     parser.add_argument("--copies", type=int, default=1, help="how many times the text follows itself")
     arguments = parser.parse_args()
-    print(make(arguments.name, arguments.copies))
+    print(make_tree(arguments.name) if arguments.name in TREES else make(arguments.name, arguments.copies))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class OutputFolder:
         """Name the folder."""
         self._shown = os.fspath(path)
         self.path = Path(os.path.realpath(self._shown))
-        self._exists = self.path.is_dir()
+        self._exists = os.path.isdir(self.path)  # noqa: PTH112  # also of names that are too long
         self.partial = self.path / _INSIDE if self._exists else self.path.with_name(partial_name(self.path.name))
         self._lock = -1
 

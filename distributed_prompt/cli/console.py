@@ -33,15 +33,17 @@ def progress(what: str, unit: str, *, scale: bool) -> Iterator[Callable[[int, in
         yield update
 
 
-def report(info: PackInfo, *, verbose: bool = False) -> None:
+def report(info: PackInfo, *, appended: bool = False, verbose: bool = False) -> None:
     """Say what was packed, and what was not."""
     documents = f"{info.documents:,} documents, " if info.documents != 1 else ""
+    became = "appended, the pack has" if appended else "became"
     click.echo(
         f"{printable(info.path)}: {number(info.length, 'character')} in {number(info.shards, 'shard')} "
-        f"of {info.shard_size:,}; {documents}{info.source_bytes:,} bytes became {info.pack_bytes:,}",
+        f"of {info.shard_size:,}; {documents}{info.source_bytes:,} bytes {became} {info.pack_bytes:,}",
     )
     if not info.exact:
-        click.echo("dprompt: the original bytes of some documents cannot be given back from this pack", err=True)
+        some = " of some documents" if info.documents > 1 else ""
+        click.echo(f"dprompt: the original bytes{some} cannot be given back from this pack", err=True)
     for reason, group in groupby(sorted(info.left_out, key=attrgetter("reason", "name")), attrgetter("reason")):
         found = list(group)
         click.echo(f"dprompt: left out, {reason}: {len(found):,}", err=True)

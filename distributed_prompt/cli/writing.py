@@ -95,7 +95,7 @@ def append(pack: str, paths: tuple[str, ...], *, verbose: bool, **options: Any) 
     """
     with progress("append", "B", scale=True) as update:
         info = append_documents(pack, paths, progress=update, **options)
-    report(info, verbose=verbose)
+    report(info, appended=True, verbose=verbose)
 
 
 @main.command()

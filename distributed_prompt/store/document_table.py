@@ -71,6 +71,11 @@ class DocumentTable:
         block, index = divmod(number, BLOCK_DOCUMENTS)
         return self._block(block).document(index)
 
+    def name(self, number: int) -> str:
+        """The name of a document whose number (from 0) is in range."""
+        block, index = divmod(number, BLOCK_DOCUMENTS)
+        return self._block(block).names[index]
+
     def find(self, name: str) -> int | None:
         """The number of the first document of a name, or None."""
         if self._count <= BLOCK_DOCUMENTS:
@@ -82,8 +87,7 @@ class DocumentTable:
             number = int(entry & _NUMBER_MASK)
             if entry - number != first or number >= self._count:
                 break
-            block, index = divmod(number, BLOCK_DOCUMENTS)
-            if self._block(block).names[index] == name:
+            if self.name(number) == name:
                 return number
         return None
 

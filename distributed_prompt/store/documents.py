@@ -28,8 +28,9 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import IntEnum
+from operator import attrgetter
 from typing import NamedTuple, Self
 
 from distributed_prompt.errors import CorruptPackError
@@ -87,6 +88,7 @@ class Document:
 
 
 _FIELDS = tuple(field.name for field in fields(Document))
+_values = attrgetter(*_FIELDS)  # dataclasses.astuple copies every value
 
 
 class Block:
@@ -120,7 +122,7 @@ class Block:
 
 def create_block(number: int, documents: Iterable[Document]) -> bytes:
     """The row of a block."""
-    columns = dict(zip(_FIELDS, map(list, zip(*map(astuple, documents), strict=True)), strict=True))
+    columns = dict(zip(_FIELDS, map(list, zip(*map(_values, documents), strict=True)), strict=True))
     data = json.dumps(columns, separators=(",", ":")).encode("ascii")
     return codec.seal(Part.BLOCKS.key(number), codec.compress(data, _LEVEL))
 

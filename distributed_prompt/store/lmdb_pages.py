@@ -147,10 +147,17 @@ class Pages:
 
     def get(self, tree: Tree, key: bytes) -> bytes | None:
         """The value under a key, or None."""
-        page, place = next(self._nodes(tree, key, None), (None, 0))
-        if page is None or _key(page.data, place) != key:
+        if not tree.depth:
             return None
-        return self._value(page, place)
+        number = tree.root
+        for _ in range(tree.depth - 1):
+            page = self._page(number, _BRANCH)
+            number = _child(page.data, page.places[_branch(page, key)])
+        page = self._page(number, _LEAF)
+        index = bisect_left(page.places, key, key=partial(_key, page.data))
+        if index == len(page.places) or _key(page.data, page.places[index]) != key:
+            return None
+        return self._value(page, page.places[index])
 
     def rows(self, tree: Tree, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values with ``start <= key``, and ``key < stop`` unless that is None, in order."""
@@ -177,13 +184,11 @@ class Pages:
                     return
                 yield page, place
             return
-        # The first key of a branch is empty: its page holds all that lies before the second.
-        first = bisect_right(places, start, lo=1, key=key) - 1
+        first = _branch(page, start)
         for index, place in enumerate(places[first:], first):
             if index and stop is not None and key(place) >= stop:
                 return
-            low, high, highest, _ = _NODE.unpack_from(data, place)
-            yield from self._below(low | high << 16 | highest << 32, depth - 1, start, stop)
+            yield from self._below(_child(data, place), depth - 1, start, stop)
 
     def _parts(self, page: _Page, place: int) -> tuple[bytes, int, bytes]:
         """A node's key, flags, and what it holds in its page."""
@@ -240,6 +245,16 @@ def _parse_page(read: Read, layout: Layout, number: int, kind: int) -> _Page:
         message = f"page {number}: a row lies outside it"
         raise CorruptPackError(message)
     return _Page(number, data, places)
+
+
+def _branch(page: _Page, key: bytes) -> int:
+    """Which child of a branch a key is in. The first has no key of its own: it holds what lies before the second."""
+    return bisect_right(page.places, key, lo=1, key=partial(_key, page.data)) - 1
+
+
+def _child(data: bytes, place: int) -> int:
+    low, high, highest, _ = _NODE.unpack_from(data, place)
+    return int(low | high << 16 | highest << 32)
 
 
 def _key(data: bytes, place: int) -> bytes:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from distributed_prompt.errors import CorruptPackError, NotAPackError, PackReadError, UnsupportedPackError
 from distributed_prompt.store.base import Store, Table
 from distributed_prompt.store.lmdb_pages import Pages, Tree, read_layout
-from distributed_prompt.store.metadata import parse_features
+from distributed_prompt.store.metadata import parse_metadata
 from distributed_prompt.store.open_file import OpenFile
 
 METADATA = b"metadata"
@@ -55,8 +55,8 @@ class LmdbStore(Store):
         unknown = sorted(self._trees.keys() - names - {METADATA})
         missing = sorted({str(Table.SHARDS).encode(), str(Table.DIRECTORY).encode()} - self._trees.keys())
         if unknown and not missing:
-            # Tables of other names come with features of other names.
-            parse_features(self.metadata(), self.name)
+            # Tables of other names come with features of other names, or with a newer format.
+            parse_metadata(self.metadata(), self.name)
         if unknown or missing:
             name = (unknown + missing)[0].decode("utf-8", "backslashreplace")
             message = f"{self.name}: table {name!r} is not as in a pack"

@@ -15,6 +15,7 @@ _COMMIT_BYTES = 2**24
 _ROW_BYTES = 2**13  # what a row may take beside its value: the pages that are made anew for it
 _SPARE_MAP_BYTES = 2**25
 _LMDB_0_9 = 0
+_FEW_BLOCKS = 16
 
 
 class LmdbWriter(StoreWriter):
@@ -40,7 +41,7 @@ class LmdbWriter(StoreWriter):
         self._pending_bytes = self._bytes = 0
         try:
             self._environment = lmdb.open(
-                path,
+                os.fsencode(path),
                 subdir=False,
                 lock=False,
                 sync=False,
@@ -59,9 +60,13 @@ class LmdbWriter(StoreWriter):
             raise self._failure(error) from error
 
     def _failure(self, error: lmdb.Error) -> OutputError:
-        if getattr(error, "code", 0) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error):
+        if error.code == errno.ENOSPC or (error.code == errno.EIO and self._disk_is_full()):
             return OutputError(f"{self._name}: the disk is full")
         return OutputError(f"{self._name}: cannot be written ({error})")
+
+    def _disk_is_full(self) -> bool:
+        """LMDB calls it an input/output error when the last pages that there was room for were written."""
+        return os.statvfs(self._path).f_bavail < _FEW_BLOCKS
 
     def put(self, table: Table, key: int, value: bytes) -> None:
         """See the contract."""
