@@ -1,7 +1,7 @@
 """Packs that grow, and packs that change their engine: a new file each time, the stored shards copied as they are."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.file_backend import FileBackend, find_pack, opened
@@ -59,7 +59,8 @@ def append(
         ArgumentError: an argument is wrong, or the pack has a document of the same name.
         CorruptPackError: the pack is damaged; it stays as it is.
 
-    Cost: every stored byte copied once, one shard decoded, every new byte read; memory as ``pack``.
+    Cost: every stored byte copied once, one shard decoded, every new byte read; memory as ``pack``, and the
+    names of the pack's folders.
     """
     decoding = Decoding(encoding=encoding, errors=errors, newlines=newlines)
     inputs = Inputs(path_list(sources), Selection(include, exclude))
@@ -77,7 +78,7 @@ def append(
             metadata = old.metadata
             writer = PackWriter(store, metadata.shard_size, metadata.level, metadata.header)
             whole = metadata.length // metadata.shard_size
-            for count_bytes in copy_pack(old, writer, whole):
+            for count_bytes in copy_pack(old, writer, whole, grows=True):
                 file.wrote(count_bytes)
             joiner = Joiner(
                 decoding,
@@ -95,15 +96,27 @@ def append(
 
 
 def _checked(pack: Pack, take: Callable[[Document], None]) -> Callable[[Document], None]:
-    """What takes documents, and refuses one whose name the pack has."""
+    """What takes documents, and refuses one that could not be unpacked beside those of the pack."""
+    folders = {folder for block in pack.documents.blocks() for name in block.names for folder in _folders(name)}
 
     def check(document: Document) -> None:
-        if pack.documents.find(document.name) is not None:
-            message = f"{pack.name}: has a document {document.name!r} already; name the input otherwise"
+        name = document.name
+        files = [name, *(folder for folder in _folders(name) if folder not in folders)]
+        taken = next((file for file in files if pack.documents.find(file) is not None), None)
+        if taken is not None or name in folders:
+            what = f"a document {taken!r}" if taken is not None else f"documents in a folder {name!r}"
+            message = f"{pack.name}: has {what} already; name the input {document.name!r} otherwise"
             raise ArgumentError(message)
         take(document)
 
     return check
+
+
+def _folders(name: str) -> Iterator[str]:
+    """The folders that a document lies in, innermost first."""
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        yield name
 
 
 def convert(

@@ -49,7 +49,8 @@ class Documents(Mapping[str, str | View], Generic[View]):
             return range(len(table))
         if self._start == self._stop:
             return range(0)
-        return range(table.ended_before(self._start), table.starting_before(self._stop))
+        at_end = self._stop == self._shards.pack.metadata.length
+        return range(table.ended_before(self._start), len(table) if at_end else table.starting_before(self._stop))
 
     def _local(self, document: Document) -> Document:
         """The part of a document that is in the range, in offsets from the range's start."""

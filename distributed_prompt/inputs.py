@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 from distributed_prompt.backends.file_backend import is_shard_folder
 from distributed_prompt.errors import ArgumentError, PackReadError
-from distributed_prompt.sources import STANDARD_INPUT, FileSource, Source, TreeSource
+from distributed_prompt.sources import EXCLUDE_ADVICE, STANDARD_INPUT, FileSource, Source, TreeSource
 
 FileIdentity = tuple[int, int]
 """Device and inode."""
@@ -23,7 +23,7 @@ class LeftOut(NamedTuple):
 
     Attributes:
         name: what its document would be called.
-        reason: ``symbolic link``, ``device, pipe or socket``, ``the output``, ``not utf-8`` or of another encoding.
+        reason: ``symbolic link``, ``device, pipe or socket``, ``not utf-8`` or of another encoding.
         detail: where and why, if there is more to say.
     """
 
@@ -61,11 +61,11 @@ class _Patterns:
         self._whole: list[re.Pattern[str]] = []
         self._parts: list[re.Pattern[str]] = []
         for pattern in patterns:
-            if not pattern.strip("/"):
-                message = f"{option} {pattern!r}: is no pattern"
+            plain = pattern.removeprefix("./").rstrip("/")
+            if not plain or plain.startswith("/"):
+                message = f"{option} {pattern!r}: matches no name; names begin with that of an input, without a slash"
                 raise ArgumentError(message)
-            compiled = re.compile(translate(pattern.rstrip("/")))
-            (self._whole if "/" in pattern.rstrip("/") else self._parts).append(compiled)
+            (self._whole if "/" in plain else self._parts).append(re.compile(translate(plain)))
 
     def __bool__(self) -> bool:
         return bool(self._whole or self._parts)
@@ -136,18 +136,26 @@ class Inputs:
             leave_out: is told what is left out.
 
         Raises:
-            ArgumentError: two documents would have one name.
+            ArgumentError: two documents would have one name, or one the name of a folder of the other.
             PackReadError: the system could not read a folder.
         """
         files = sorted((file for file in self._files if self._selection.takes(file.name)), key=attrgetter("name"))
         walks = (self._walk(folder, omit, leave_out) for folder in self._folders)
-        before: Source | None = None
+        above: list[Source] = []
         for source in merge(files, *walks, key=attrgetter("name")):
-            if before is not None and source.name == before.name:
-                both = f"{before.shown} and {source.shown}"
-                message = f"document {source.name!r}: both {both} would be called so; name a folder that holds both"
+            # Those that may still turn out to be called as a folder of what follows.
+            while above and not source.name < f"{above[-1].name}0":
+                above.pop()
+            for other in above:
+                if source.name == other.name:
+                    what = f"both {other.shown} and {source.shown} would be called so"
+                elif source.name.startswith(f"{other.name}/"):
+                    what = f"{source.shown} cannot be unpacked beside {other.shown}, called {other.name!r}"
+                else:
+                    continue
+                message = f"document {source.name!r}: {what}; name a folder that holds both"
                 raise ArgumentError(message)
-            before = source
+            above.append(source)
             yield source
 
     def _walk(
@@ -169,10 +177,11 @@ class Inputs:
                     pending.append(_entries(entry.path, name))
             elif self._selection.takes(name):
                 status = _status(entry)
-                reason = _reason(status, omit)
-                if reason:
-                    leave_out(LeftOut(name, reason))
-                else:
+                if stat.S_ISLNK(status.st_mode):
+                    leave_out(LeftOut(name, "symbolic link"))
+                elif not stat.S_ISREG(status.st_mode):
+                    leave_out(LeftOut(name, "device, pipe or socket"))
+                elif (status.st_dev, status.st_ino) not in omit:
                     yield TreeSource(name, entry.path, status.st_size)
 
 
@@ -197,12 +206,4 @@ def _status(entry: "os.DirEntry[str]") -> os.stat_result:
 
 
 def _unreadable(path: str, error: OSError) -> PackReadError:
-    return PackReadError(f"{path}: {error.strerror}; --exclude leaves it out")
-
-
-def _reason(status: os.stat_result, omit: Collection[FileIdentity]) -> str | None:
-    if stat.S_ISLNK(status.st_mode):
-        return "symbolic link"
-    if not stat.S_ISREG(status.st_mode):
-        return "device, pipe or socket"
-    return "the output" if (status.st_dev, status.st_ino) in omit else None
+    return PackReadError(f"{path}: {error.strerror}{EXCLUDE_ADVICE}")

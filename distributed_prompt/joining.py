@@ -183,13 +183,16 @@ class _Reading:
         Raises:
             UndecodableError: it is no text.
         """
-        if (self._source.size_bytes or 0) <= _HELD_BYTES:
-            self._checked = list(self._decoded())
-            return self
-        for _ in self._decoded():
-            pass
-        self._expected = self.sha256
-        self._begin()
+        held: list[str | bytes] | None = []
+        for text in self._decoded():
+            if self.source_bytes > _HELD_BYTES:
+                held = None
+            elif held is not None:
+                held.append(text)
+        if held is None:
+            self._expected = self.sha256
+            self._begin()
+        self._checked = held
         return self
 
     def texts(self) -> Iterator[str | bytes]:

@@ -216,6 +216,9 @@ def _pack(
     progress: Progress | None = None,
 ) -> PackInfo:
     check_shard_size(shard_size)
+    if header is not None and not _is_encodable(header):
+        message = f"header {header!r}: has lone surrogates, which no file of text can hold"
+        raise ArgumentError(message)
     file = OutputFile(output, overwrite=overwrite, make_folder=make_folder)
     if inputs.reads(file.path):
         message = f"{os.fspath(output)}: is the input; name another output"
@@ -272,6 +275,14 @@ def publish(file: OutputFile, metadata: Metadata, joiner: Joiner) -> PackInfo:
         left_out=tuple(sorted(joiner.left_out)),
         root_digest=metadata.root_digest,
     )
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextmanager

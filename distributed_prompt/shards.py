@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.errors import ClosedError, PackChangedError
+from distributed_prompt.store.pack import Pack
 from distributed_prompt.text.lines import newline_position
 from distributed_prompt.text.pieces import Piece, decode
 from distributed_prompt.workers import map_ahead
@@ -193,8 +194,8 @@ class Shards:
         self._backend.close()
 
     def __reduce__(self) -> tuple[object, ...]:
-        """What opens the same pack elsewhere: the backend's address and the root digest, never the text."""
-        return _reopen, (self._backend, self.pack.metadata.root_digest, self.cache_bytes)
+        """What opens the same pack elsewhere: the backend's address and the digests, never the text."""
+        return _reopen, (self._backend, _digests(self.pack), self.cache_bytes)
 
     def renew_lock(self) -> None:
         """In a forked child: another thread may have held the lock at the moment of the fork."""
@@ -221,14 +222,19 @@ class Shards:
             self._decoded_bytes += data_bytes
 
 
-def _reopen(backend: Backend, root_digest: str, cache_bytes: int) -> Shards:
+def _digests(pack: Pack) -> tuple[str, str]:
+    """What tells packs apart, whose text, cut or documents differ."""
+    return pack.metadata.root_digest, pack.metadata.documents_digest
+
+
+def _reopen(backend: Backend, digests: tuple[str, str], cache_bytes: int) -> Shards:
     """Unpickle."""
-    found = backend.pack.metadata.root_digest
-    if found != root_digest:
-        name = backend.pack.name
-        backend.close()
-        message = f"{name}: root digest {found[:16]}…, expected {root_digest[:16]}…: another pack lies there now"
-        raise PackChangedError(message)
+    for what, found, expected in zip(("root", "documents"), _digests(backend.pack), digests, strict=True):
+        if found != expected:
+            name = backend.pack.name
+            backend.close()
+            message = f"{name}: {what} digest {found[:16]}…, expected {expected[:16]}…: another pack lies there now"
+            raise PackChangedError(message)
     return Shards(backend, cache_bytes)
 
 

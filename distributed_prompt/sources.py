@@ -1,7 +1,9 @@
 """Input files: where bytes come from."""
 
+import errno
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -13,6 +15,7 @@ from distributed_prompt.errors import AddressError, DPromptError, PackNotFoundEr
 from distributed_prompt.text.pieces import encode
 
 STANDARD_INPUT = "-"
+EXCLUDE_ADVICE = "; --exclude leaves it out"
 _READ_BYTES = 2**18
 
 
@@ -138,7 +141,8 @@ class TreeSource:
         Raises:
             PackReadError: the system could not read.
         """
-        return _blocks(self.shown, self.shown, os.O_RDONLY | os.O_NOFOLLOW)
+        # Not to wait for a writer, should it be a pipe by now.
+        return _blocks(self.shown, self.shown, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, EXCLUDE_ADVICE)
 
     def locate(self, offset: int) -> str:
         """See the contract."""
@@ -149,13 +153,15 @@ class TreeSource:
         return False
 
 
-def _blocks(path: str, shown: str, flags: int) -> Iterator[bytes]:
+def _blocks(path: str, shown: str, flags: int, advice: str = "") -> Iterator[bytes]:
     try:
-        with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, flags)) as file:  # often
+        with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, flags)) as file:
+            if flags & os.O_NONBLOCK and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "is no file any more")  # noqa: TRY301  # worded below
             while block := file.read(_READ_BYTES):
                 yield block
     except OSError as error:
-        message = f"{shown}: {error.strerror}"
+        message = f"{shown}: {error.strerror}{advice}"
         raise PackReadError(message) from error
 
 

@@ -39,8 +39,9 @@ def unpack(
 
     Args:
         pack: a backend, or the path of a pack.
-        output: for one document that is the whole text, a path or a binary file, which gets the bytes as they come;
-            a path that ends with a slash or is a folder is taken for a folder. For other packs, a folder.
+        output: for one document that is the whole text, and was a file that was named, a path or a binary file, which
+            gets the bytes as they come; a path that ends with a slash or is a folder is taken for a folder. For other
+            packs, a folder.
         lossy: give the text as UTF-8 where the original bytes are not to be had.
         overwrite: replace an existing file. A folder with anything in it is never written to.
         progress: called with UTF-8 bytes done so far and in all.
@@ -64,9 +65,14 @@ def unpack(
             if not isinstance(output, str | os.PathLike):
                 return _write(output, _document_bytes(backend, only, "a binary file", lossy=lossy, progress=progress))
             shown = os.fspath(output)
-            if len(documents) and (shown.endswith(os.sep) or os.path.isdir(shown) or only is None):
+            if len(documents) and (only is None or "/" in only.name or shown.endswith(os.sep) or _is_folder(shown)):
                 return _unpack_folder(backend, shown, lossy=lossy, progress=progress)
             return _unpack_file(backend, only, shown, lossy=lossy, overwrite=overwrite, progress=progress)
+
+
+def _is_folder(path: str) -> bool:
+    # Path.is_dir raises for names that are too long.
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def _only_document(pack: Pack) -> Document | None:
@@ -89,8 +95,14 @@ def _document_bytes(
     if only is None:
         return (piece.data for piece in _pieces(backend, progress))
     _check_exact(backend.pack, only, lossy=lossy)
-    parts = _parts(backend, progress)
-    return _original_bytes(next(parts), parts)
+    return _only_bytes(_parts(backend, progress))
+
+
+def _only_bytes(parts: Iterator[DocumentPart]) -> Iterator[bytes]:
+    yield from _original_bytes(next(parts), parts)
+    for _ in parts:
+        # There is none; what counts is that the text was taken to its end.
+        pass
 
 
 def _check_exact(pack: Pack, document: Document, *, lossy: bool) -> None:
@@ -161,10 +173,10 @@ def _unpack_folder(backend: Backend, output: str, *, lossy: bool, progress: Prog
         for part in parts:
             path = os.path.join(folder.partial, part.document.name)  # noqa: PTH118  # a million times
             shown = f"document {part.document.name!r:.200}"
-            within = os.path.dirname(path)  # noqa: PTH120  # as above
+            within = os.path.dirname(part.document.name)  # noqa: PTH120  # as above
             if within != folder_of_last:
                 with refusals(shown, folder.path):
-                    os.makedirs(within, exist_ok=True)  # noqa: PTH103  # as above
+                    folder.make(within)
                 folder_of_last = within
             with _writable(path, shown, "xb") as file:
                 written += _write(file, _original_bytes(part, parts))

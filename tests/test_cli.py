@@ -20,25 +20,23 @@ from click.testing import CliRunner, Result
 
 import distributed_prompt as dp
 from distributed_prompt.cli import main
-from distributed_prompt.sources import ERROR_MODES, NEWLINE_MODES
+from distributed_prompt.decoding import ERROR_MODES, NEWLINE_MODES
+from distributed_prompt.store.engines import create_store
+from distributed_prompt.store.pack_writer import write_text
 
 COMMAND = [sys.executable, "-m", "distributed_prompt"]
 TEXT = "first needle\nsecond\r\n日本 needle 😀\n\nNEEDLE at the end"
+READING = ["--encoding", "--errors", "--exclude", "--include", "--keep-undecodable", "--newlines"]
 HELP = {
-    "pack": [
-        "--encoding",
-        "--errors",
-        "--force",
-        "--help",
-        "--level",
-        "--newlines",
-        "--output",
-        "--shard-size",
-        "--store",
-    ],
+    "pack": sorted(
+        [*READING, "--force", "--header", "--help", "--level", "--output", "--shard-size", "--store", "--verbose"]
+    ),
+    "append": sorted([*READING, "--help", "--verbose"]),
+    "convert": ["--force", "--help", "--output", "--store"],
     "ingest": ["--help", "--output", "--shard-size"],
     "info": ["--help", "--json"],
-    "cat": ["--help", "--lines"],
+    "ls": ["--help", "--json", "--long"],
+    "cat": ["--document", "--help", "--lines"],
     "slice": ["--end", "--help", "--start"],
     "find": ["--count", "--help", "--ignore-case", "--max-count"],
     "unpack": ["--force", "--help", "--lossy", "--output"],
@@ -311,7 +309,7 @@ def test_the_options_of_pack_do_what_they_say(folder: Path, options: list[str], 
         (["a.txt", "-o", "b", "-s", "16777217"], "shard size 16777217: "),
         (["a.txt", "-o", "b", "--level", "0"], "level 0: must be from 1 to 22"),
         (["a.txt", "-o", "b", "--level", "23"], "level 23: "),
-        ([".", "-o", "b"], ".: is a folder"),
+        ([".", "-o", "b", "--include", "*.md"], "no document found in the input"),
         (["a.txt", "-o", "x" * 300], "x"),
         (["x" * 300, "-o", "b"], "x"),
     ],
@@ -755,7 +753,7 @@ def test_unpack_to_standard_output_is_exact(folder: Path, data: bytes, options: 
     ("arguments", "message"),
     [
         (["-o", "a.txt"], "a.txt: exists; choose another name, or overwrite it with --force"),
-        (["-o", "."], ".: is a folder"),
+        (["-o", "."], ".: has 'a.dprompt' in it"),
         (["-o", "missing/copy"], "missing/copy: its folder does not exist"),
         (["-o", "a.dprompt", "--force"], "a.dprompt: is the pack"),
         (["-o", "x" * 300], "x"),
@@ -990,3 +988,449 @@ def test_the_quick_start_of_the_original_project_works(
     assert "no such keyword" not in prompt
     assert prompt.find("needle") == text.find("needle") == 20_000_000
     prompt.close()
+
+
+# Many documents
+
+
+FILES = {
+    "t/a.md": b"first needle\nsecond\n",
+    "t/b.txt": "日本 needle".encode(),
+    "t/empty": b"",
+    "t/sub/c.md": b"NEEDLE\nx\n\nneedle needle\n",
+}
+ESCAPES = "\x1b[31mred\n\x07"
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with a folder of files and a pack of it with headers."""
+    monkeypatch.chdir(tmp_path)
+    for name, data in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    dp.pack("t", "t.dprompt", header="== {name}", shard_size=7)
+    return tmp_path
+
+
+def tree_of(folder: str) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()
+    }
+
+
+def text_of(pack: str) -> str:
+    with dp.open(pack) as prompt:
+        return str(prompt)
+
+
+def headed(files: dict[str, bytes], header: str = "== {name}") -> str:
+    text = ""
+    for name, data in files.items():
+        text += "" if not text or text.endswith("\n") else "\n"
+        text += header.replace("{name}", name) + "\n" + data.decode()
+    return text
+
+
+def listed(pack: str, *options: str) -> list[str]:
+    result = call("ls", pack, *options)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout.splitlines()
+
+
+def test_several_paths_are_packed_in_the_order_of_their_names(tree: Path) -> None:
+    (tree / "z.txt").write_bytes(b"last")
+    (tree / "b").write_bytes(b"begin\n")
+    result = call("pack", "z.txt", "t", "b", "-o", "out")
+    length = sum(len(data.decode()) for data in FILES.values()) + 10
+    size = (tree / "out").stat().st_size
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (
+        f"{tree}/out: {length} characters in 1 shard of 131,072; 6 documents, "
+        f"{sum(map(len, FILES.values())) + 10} bytes became {size:,}\n"
+    )
+    assert text_of("out") == "begin\n" + "".join(data.decode() for data in FILES.values()) + "last"
+    assert listed("out") == ["b", *FILES, "z.txt"]
+
+
+@pytest.mark.usefixtures("tree")
+def test_standard_input_is_a_document_among_others() -> None:
+    assert call("pack", "t", "-", "-o", "out", data=b"piped").exit_code == 0
+    assert listed("out") == ["stdin", *FILES]
+    assert call("cat", "out", "--document", "stdin").stdout == "piped"
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("header", ["== {name}", "{name}", "", "a\nb {name} {x}"])
+def test_a_header_is_put_before_each_document(header: str) -> None:
+    assert call("pack", "t", "-o", "out", "--header", header).exit_code == 0
+    assert text_of("out") == headed(FILES, header)
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["--include", "*.md"], ["t/a.md", "t/sub/c.md"]),
+        (["--include", "*.md", "--include", "*.txt"], ["t/a.md", "t/b.txt", "t/sub/c.md"]),
+        (["--exclude", "sub"], ["t/a.md", "t/b.txt", "t/empty"]),
+        (["--exclude", "*.md", "--exclude", "empty"], ["t/b.txt"]),
+        (["--include", "t/sub"], ["t/sub/c.md"]),
+        (["--include", "*.md", "--exclude", "t/sub/"], ["t/a.md"]),
+    ],
+)
+def test_include_and_exclude_select_documents(options: list[str], names: list[str]) -> None:
+    assert call("pack", "t", "-o", "out", *options).exit_code == 0
+    assert listed("out") == names
+    dp.ingest_string("before", "grown")
+    assert call("append", "grown", "t", *options).exit_code == 0
+    assert listed("grown") == ["string", *names]
+
+
+def test_what_is_left_out_is_said_by_its_reason(tree: Path) -> None:
+    (tree / "t" / "bad").write_bytes(b"caf\xe9")
+    (tree / "t" / "link").symlink_to("a.md")
+    os.mkfifo(tree / "t" / "pipe")
+    result = call("pack", "t", "-o", "out")
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "dprompt: left out, device, pipe or socket: 1\n"
+        "  t/pipe\n"
+        "dprompt: left out, not utf-8: 1\n"
+        "  t/bad (byte 3: 0xe9 is not utf-8 (unexpected end of data))\n"
+        "dprompt: left out, symbolic link: 1\n"
+        "  t/link\n"
+    )
+    assert listed("out") == [*FILES]
+
+
+@pytest.mark.parametrize("verbose", [[], ["--verbose"], ["-v"]])
+@pytest.mark.parametrize("count", [10, 11, 25])
+def test_ten_of_what_is_left_out_are_named_and_all_with_verbose(tree: Path, count: int, verbose: list[str]) -> None:
+    for number in range(count):
+        (tree / "t" / f"bad{number:03}").write_bytes(b"\xff")
+    result = call("pack", "t", "-o", "out", *verbose)
+    lines = result.stderr.splitlines()
+    assert lines[0] == f"dprompt: left out, not utf-8: {count}"
+    shown = count if verbose else 10
+    assert [line.split()[0] for line in lines[1 : shown + 1]] == [f"t/bad{number:03}" for number in range(shown)]
+    rest = f"  … and {count - 10} more; --verbose names all of them"
+    assert lines[shown + 1 :] == ([rest] if count > shown else [])
+
+
+def test_what_is_no_text_is_kept_where_asked_for(tree: Path) -> None:
+    (tree / "t" / "bad").write_bytes(b"caf\xe9")
+    result = call("pack", "t", "-o", "out", "--keep-undecodable")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert listed("out") == sorted([*FILES, "t/bad"])
+    assert run("cat", "out", "--document", "t/bad").stdout == b"caf\xe9"
+    assert call("unpack", "out", "-o", "copy").exit_code == 0
+    assert tree_of("copy") == {**FILES, "t/bad": b"caf\xe9"}
+
+
+@pytest.mark.usefixtures("tree")
+def test_ls_lists_names_and_long_where_each_begins() -> None:
+    text = headed(FILES)
+    assert listed("t.dprompt") == [*FILES]
+    for option in ("-l", "--long"):
+        rows = [line.split() for line in listed("t.dprompt", option)]
+        assert [row[3] for row in rows] == [*FILES]
+        for start, characters, size, name in rows:
+            assert text[int(start) :][: int(characters)].encode() == FILES[name]
+            assert int(size) == len(FILES[name])
+
+
+@pytest.mark.usefixtures("tree")
+def test_ls_as_json_is_an_object_a_line_with_every_fact() -> None:
+    with dp.open("t.dprompt") as prompt:
+        records = [json.loads(line) for line in listed("t.dprompt", "--json")]
+        assert records == [
+            {key: getattr(document, key) for key in record}
+            for record, document in zip(records, prompt.documents.records(), strict=True)
+        ]
+    assert [set(record) for record in records] == [
+        {"name", "start", "stop", "encoding", "errors", "newlines", "source_bytes", "sha256", "exact"}
+    ] * len(FILES)
+
+
+@pytest.mark.usefixtures("tree")
+def test_ls_says_which_documents_do_not_come_back() -> None:
+    Path("t/crlf").write_bytes(b"a\r\n")
+    dp.pack("t", "out", newlines="universal")
+    assert [line.split()[3] for line in listed("out", "-l") if line.endswith("  (inexact)")] == ["t/crlf"]
+
+
+@pytest.mark.parametrize("options", [[], ["-l"], ["--json"]])
+@pytest.mark.usefixtures("tree")
+def test_ls_of_a_pack_without_documents_prints_nothing(options: list[str]) -> None:
+    Path("none").touch()
+    write_text(create_store("sqlite", str(Path("none").absolute()), "none"), "text", 7, 3)
+    assert listed("none", *options) == []
+    assert call("cat", "none").stdout == "text"
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.usefixtures("tree")
+def test_cat_prints_one_document(name: str) -> None:
+    result = call("cat", "t.dprompt", "--document", name)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout_bytes == FILES[name]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(("span", "expected"), RANGES)
+@pytest.mark.usefixtures("tree")
+def test_a_range_counts_from_the_beginning_of_the_document(name: str, span: str, expected: slice) -> None:
+    result = call("cat", "t.dprompt", span, "--document", name)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout_bytes.decode() == FILES[name].decode()[expected]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    ("lines", "first", "last"), [("1:1", 1, 1), ("2:3", 2, 3), (":2", 1, 2), ("2:", 2, None), (":", 1, None)]
+)
+@pytest.mark.usefixtures("tree")
+def test_lines_count_from_the_beginning_of_the_document(name: str, lines: str, first: int, last: int | None) -> None:
+    result = call("cat", "t.dprompt", "--document", name, "--lines", lines)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout_bytes == b"".join(re.findall(rb"[^\n]*\n|[^\n]+$", FILES[name])[first - 1 : last])
+
+
+@pytest.mark.parametrize("name", ["missing", "", "t", "t/", "t/A.md", "== t/a.md", ESCAPES])
+@pytest.mark.usefixtures("tree")
+def test_a_document_that_is_not_there_is_one_line(name: str) -> None:
+    line = error_line(call("cat", "t.dprompt", "--document", name))
+    assert line.startswith("document '")
+    assert "dprompt ls" in line
+    assert line.isprintable()
+
+
+@pytest.mark.usefixtures("tree")
+def test_find_names_documents_and_counts_their_lines() -> None:
+    result = call("find", "t.dprompt", "needle", "-i")
+    assert (result.exit_code, result.stderr) == (0, "")
+    text = headed(FILES)
+    offsets = [match.start() for match in re.finditer("needle", text, re.IGNORECASE)]
+    rows = [line.split(":", 3) for line in result.stdout.splitlines()]
+    assert [int(row[0]) for row in rows] == offsets
+    assert [(row[1], row[2]) for row in rows] == [
+        ("t/a.md", "1"),
+        ("t/b.txt", "1"),
+        ("t/sub/c.md", "1"),
+        ("t/sub/c.md", "4"),
+        ("t/sub/c.md", "4"),
+    ]
+
+
+@pytest.mark.usefixtures("tree")
+def test_find_in_a_header_names_no_document() -> None:
+    result = call("find", "t.dprompt", "== t/sub")
+    offset = headed(FILES).index("== t/sub")
+    assert result.stdout.startswith(f"{offset}::{headed(FILES).count(chr(10), 0, offset) + 1}:")
+
+
+@pytest.mark.usefixtures("tree")
+def test_find_counts_lines_of_documents_that_begin_within_one() -> None:
+    for name, data in (("1", b"x\nx"), ("2", b"y needle\nneedle"), ("3", b"needle")):
+        Path(f"t/{name}").write_bytes(data)
+    dp.pack(["t/1", "t/2", "t/3"], "out")
+    rows = [line.split(":")[:3] for line in call("find", "out", "needle").stdout.splitlines()]
+    assert rows == [["5", "2", "1"], ["12", "2", "2"], ["18", "3", "1"]]
+
+
+@pytest.mark.usefixtures("tree")
+def test_find_in_a_single_document_names_none() -> None:
+    dp.pack("t/a.md", "out")
+    assert hits(call("find", "out", "needle")) == [(6, 1)]
+
+
+@pytest.mark.parametrize("output", ["copy", "copy/", "empty"])
+@pytest.mark.usefixtures("tree")
+def test_unpack_gives_a_folder_back(output: str) -> None:
+    Path("empty").mkdir()
+    result = call("unpack", "t.dprompt", "-o", output)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == f"{output}: {sum(map(len, FILES.values()))} bytes\n"
+    assert tree_of(output) == FILES
+
+
+@pytest.mark.parametrize("store", ["sqlite", "lmdb"])
+@pytest.mark.usefixtures("tree")
+def test_a_pack_is_converted_to_another_engine_and_back(store: str) -> None:
+    with dp.FileBackend("t.dprompt") as backend:
+        digest = backend.pack.metadata.root_digest
+    for source, target, engine in (("t.dprompt", "other", store), ("other", "back", "sqlite")):
+        result = call("convert", source, "-o", target, "--store", engine)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout == f"{target}: {engine}, root digest {digest}\n"
+        assert json.loads(call("info", target, "--json").stdout)["store"] == engine
+        assert text_of(target) == headed(FILES)
+        assert listed(target) == [*FILES]
+        assert call("verify", target).exit_code == 0
+    assert Path("back").read_bytes() == Path("t.dprompt").read_bytes()
+
+
+@pytest.mark.parametrize("store", ["sqlite", "lmdb"])
+def test_append_puts_documents_behind(tree: Path, store: str) -> None:
+    dp.pack("t", "p", header="== {name}", shard_size=7, store=store)
+    (tree / "u").mkdir()
+    (tree / "u" / "x").write_bytes("後 needle".encode())
+    (tree / "u" / "bad").write_bytes(b"\xff")
+    (tree / "more").write_bytes(b"more\n")
+    result = call("append", "p", "u", "more")
+    assert result.exit_code == 0
+    assert "2 documents" in result.stdout
+    assert result.stderr.startswith("dprompt: left out, not utf-8: 1\n  u/bad (byte 0: ")
+    expected = {**FILES, "more": b"more\n", "u/x": "後 needle".encode()}
+    assert text_of("p") == headed(expected)
+    assert listed("p") == [*expected]
+    assert call("verify", "p").exit_code == 0
+    assert call("unpack", "p", "-o", "copy").exit_code == 0
+    assert tree_of("copy") == dict(sorted(expected.items()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pack", "t", "missing", "-o", "out"], "missing: no such file"),
+        (["pack", "t", "t", "-o", "out"], "document 't/a.md': "),
+        (["pack", "t/a.md", "t/sub/../a.md", "-o", "out"], "document 'a.md': "),
+        (["pack", "-", "-", "-o", "out"], "standard input can be read but once"),
+        (["pack", "t", "-o", "out", "--include", ""], "include '': matches no name; names begin with "),
+        (["pack", "t", "-o", "out", "--exclude", "/"], "exclude '/': matches no name; names begin with "),
+        (["pack", "t", "-o", "out", "--include", "/t/*"], "include '/t/*': matches no name; names begin with "),
+        (["pack", "t", "-o", "out", "--header", "\udcff"], "header '\\udcff': has lone surrogates"),
+        (["pack", "t/a.md", "t/sub", "t/sub/../a.md", "-o", "out"], "document 'a.md': both "),
+        (["pack", "t", "-o", "out", "--include", "*.py"], "no document found in the input"),
+        (
+            ["pack", "t", "-o", "out", "--encoding", "utf-32", "--include", "*.md"],
+            "no document found in the input; 2 were ",
+        ),
+        (["pack", "t", "-o", "t"], "t: is a folder"),
+        (["pack", "t", "-o", "t.dprompt"], "t.dprompt: exists"),
+        (["pack", "t", "-o", "t/a.md/out"], "t/a.md/out: "),
+        (["append", "missing", "t"], "missing: no such file"),
+        (["append", "t.dprompt", "missing"], "missing: no such file"),
+        (["append", "t.dprompt", "t"], "t.dprompt: has a document 't/a.md' already"),
+        (["append", "t.dprompt", "t.dprompt"], "t.dprompt: is the pack itself"),
+        (["append", "t/a.md", "t"], "t/a.md: not a pack"),
+        (["append", "t", "t"], "t: a folder without prompt.dprompt"),
+        (["append", "t.dprompt", "t", "--encoding", "klingon"], "encoding 'klingon'"),
+        (["append", "t.dprompt", "t", "--include", "*.py"], "no document found in the input"),
+        (["convert", "missing", "-o", "out"], "missing: no such file"),
+        (["convert", "t.dprompt", "-o", "t.dprompt"], "t.dprompt: "),
+        (["convert", "t.dprompt", "-o", "t.dprompt", "--force"], "t.dprompt: is the pack itself"),
+        (["convert", "t.dprompt", "-o", "t"], "t: is a folder"),
+        (["convert", "t.dprompt", "-o", "missing/out"], "missing/out: its folder does not exist"),
+        (["convert", "t/a.md", "-o", "out"], "t/a.md: not a pack"),
+        (["unpack", "t.dprompt", "-o", "t"], "t: has "),
+        (["unpack", "t.dprompt", "-o", "t/a.md"], "t/a.md: is a file"),
+        (["unpack", "t.dprompt", "-o", "t/a.md", "--force"], "t/a.md: is a file"),
+        (["unpack", "t.dprompt", "-o", "t.dprompt", "--force"], "t.dprompt: is a file"),
+        (["unpack", "t.dprompt", "-o", "missing/copy"], "missing/copy: its folder does not exist"),
+        (["unpack", "t.dprompt", "-o", "t/a.md/copy"], "t/a.md/copy: "),
+        (["unpack", "t.dprompt", "-o", "x" * 300], "x"),
+        (["unpack", "t.dprompt", "-o", "-"], "4 documents do not fit into "),
+        (["ls", "missing"], "missing: no such file"),
+        (["ls", "t/a.md"], "t/a.md: not a pack"),
+        (["ls", "t"], "t: a folder without prompt.dprompt"),
+    ],
+)
+def test_what_is_refused_of_many_documents_is_one_line_and_leaves_nothing_behind(
+    tree: Path, arguments: list[str], message: str
+) -> None:
+    before = {str(path): path.read_bytes() for path in tree.rglob("*") if path.is_file()}
+    line = error_line(call(*arguments)).replace(f"{tree}/", "")
+    assert line.removeprefix("t.dprompt: " if message.startswith("4 ") else "").startswith(message)
+    assert line.isprintable()
+    assert {str(path): path.read_bytes() for path in tree.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pack", "t"],
+        ["pack", "-o", "out"],
+        ["append", "t.dprompt"],
+        ["append"],
+        ["append", "t.dprompt", "t", "--header", "x"],
+        ["append", "t.dprompt", "t", "-s", "3"],
+        ["convert", "t.dprompt"],
+        ["convert", "t.dprompt", "-o", "out", "--store", "oracle"],
+        ["ls"],
+        ["ls", "t.dprompt", "more"],
+        ["cat", "t.dprompt", "1:2", "--lines", "1:2", "--document", "t/a.md"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("tree")
+def test_wrong_usage_of_commands_for_many_documents_exits_with_2(arguments: list[str]) -> None:
+    assert usage_line(call(*arguments))
+    assert not Path("out").exists()
+
+
+def test_names_do_nothing_to_a_terminal(tree: Path) -> None:
+    (tree / "t" / ESCAPES).write_bytes(b"needle\n")
+    (tree / "t" / "bad\x1b[32m\n").write_bytes(b"\xff")
+    (tree / "t" / os.fsdecode(b"caf\xe9\x1b")).write_bytes(b"needle\n")
+    packed = run("pack", "t", "-o", "out", "--header", "{name}", "-v")
+    outputs = [
+        packed,
+        run("ls", "out"),
+        run("ls", "out", "-l"),
+        run("ls", "out", "--json"),
+        run("find", "out", "needle"),
+        run("cat", "out", "--document", f"missing{ESCAPES}"),
+        run("pack", "t", "t", "-o", "again", "--include", "*red*"),
+        run("append", "out", "t", "--include", "*red*"),
+        run("unpack", "out", "-o", f"copy{ESCAPES}"),
+        run("convert", "out", "-o", f"new{ESCAPES}"),
+    ]
+    for number, done in enumerate(outputs):
+        assert done.returncode == (1 if number in {5, 6, 7} else 0)
+        assert b"Traceback" not in done.stderr
+        assert all(line.isprintable() for line in (done.stdout + done.stderr).decode().split("\n"))
+    assert packed.stderr.decode().splitlines()[1].startswith("  t/bad\\x1b[32m\\n (byte 0: ")
+    assert outputs[1].stdout.decode().splitlines() == [
+        "t/\\x1b[31mred\\n\\x07",
+        *list(FILES)[:2],
+        "t/caf\\udce9\\x1b",
+        *list(FILES)[2:],
+    ]
+    # The text has the names escaped as well, and what is unpacked has its own names.
+    assert "\x1b" not in text_of("out")
+    assert tree_of(f"copy{ESCAPES}")[f"t/{ESCAPES}"] == b"needle\n"
+
+
+def test_a_document_is_named_on_the_command_line_by_its_very_bytes(tree: Path) -> None:
+    name = b"t/caf\xe9\n"
+    Path(os.fsdecode(name)).write_bytes(b"found")
+    assert run("pack", "t", "-o", "out").returncode == 0
+    done = run("cat", "out", "--document", name)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"found", b"")
+    assert tree.is_dir()
+
+
+def test_a_bar_is_shown_for_a_folder_on_a_terminal_and_cleared(tree: Path) -> None:
+    for arguments in (
+        ["pack", "t", "-o", "b"],
+        ["append", "b", "t.dprompt", "--keep-undecodable"],
+        ["convert", "b", "-o", "c"],
+    ):
+        code, shown = on_terminal(*arguments)
+        assert (code, "Traceback" in shown) == (0, False)
+        assert re.split(r"\r +\r", shown)[-1] == ""
+    assert tree.is_dir()
+
+
+@pytest.mark.parametrize("command", ["ls", "ls -l", "ls --json"])
+@pytest.mark.usefixtures("tree")
+def test_ls_ends_quietly_on_a_closed_pipe_and_with_one_line_on_a_full_disk(command: str) -> None:
+    name, *options = command.split()
+    script = f'"$0" -m distributed_prompt {name} t.dprompt {" ".join(options)}'
+    done = shell(script + " >/dev/full")
+    assert (done.returncode, done.stderr) == (1, "dprompt: standard output: No space left on device\n")
+    done = shell(script + ' | true; exit "${PIPESTATUS[0]}"')
+    assert (done.stderr, done.returncode in {0, 141}) == ("", True)
+    assert "Traceback" not in shell(script + " >&-").stderr

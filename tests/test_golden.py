@@ -112,7 +112,7 @@ def test_a_golden_pack_gives_its_source_back(pack: Path, facts: dict[str, Any]) 
 
 def test_a_golden_pack_says_of_itself_what_it_said_when_it_was_made(pack: Path, facts: dict[str, Any]) -> None:
     with dp.FileBackend(pack) as backend:
-        metadata, documents = backend.pack.metadata, list(backend.pack.documents())
+        metadata, documents = backend.pack.metadata, list(backend.pack.documents)
     rows = facts["metadata"]
     assert dict(raw(pack, "SELECT name, value FROM metadata")) == rows
     numbers = ("length", "shard_size", "shards", "utf8_bytes", "newlines", "lines", "width", "level", "documents")

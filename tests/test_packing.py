@@ -64,7 +64,7 @@ def packed_text(pack: Path) -> str:
 
 def only_document(pack: Path) -> Document:
     with dp.FileBackend(pack) as backend:
-        (document,) = backend.pack.documents()
+        (document,) = backend.pack.documents
     return document
 
 
@@ -307,9 +307,11 @@ def test_the_information_is_that_of_the_pack(tmp_path: Path, shard_size: int) ->
         length=len(text),
         shards=-(-len(text) // shard_size),
         shard_size=shard_size,
+        documents=1,
         source_bytes=len(text.encode()),
         pack_bytes=pack.stat().st_size,
         exact=True,
+        left_out=(),
         root_digest=metadata.root_digest,
     )
     assert (metadata.lines, metadata.newlines, metadata.width) == (20, 20, 2)

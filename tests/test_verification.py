@@ -177,8 +177,8 @@ def test_metadata_that_cannot_be_is_refused_when_opening(pack: Path, changes: di
     ("changes", "word"),
     [
         ({"sha256": "0" * 64}, "SHA-256"),
-        ({"start": 1}, "start"),
-        ({"stop": 3}, "stop"),
+        ({"start": 1}, "SHA-256"),
+        ({"stop": 3}, "SHA-256"),
         ({"stop": 10**9}, "stop"),
         ({"source_bytes": 3}, "source_bytes"),
         ({"encoding": "no-such-codec"}, "no-such-codec"),
@@ -216,7 +216,7 @@ def test_a_document_that_lies_is_not_unpacked(pack: Path, tmp_path: Path, change
 
 def test_a_second_document_that_was_slipped_in_is_not_unpacked_silently(pack: Path, tmp_path: Path) -> None:
     with dp.FileBackend(pack) as backend:
-        (document,) = backend.pack.documents()
+        (document,) = backend.pack.documents
     lie_of_document(pack)
     columns = {name: [value, value] for name, value in dataclasses.asdict(document).items()}
     row = codec.seal(0, codec.compress(json.dumps(columns).encode(), 9))

@@ -61,8 +61,8 @@ class OutputFile:
             message = f"{os.fspath(path)!r}: no file can have this name"
             raise ArgumentError(message)
         self.path = Path(os.path.realpath(os.fspath(path)))
-        self.partial = self.path.with_name(partial_name(self.path.name))
         self._shown = os.fspath(path)
+        self.partial = partial_path(self.path, self._shown, "partial")
         self._overwrite = overwrite
         self._make_folder = make_folder
         self._made_folders: list[Path] = []
@@ -232,7 +232,15 @@ class OutputFile:
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 
 
-def partial_name(name: str) -> str:
-    """What an output of this name is called while it is written. Long names leave no room for more."""
-    data = os.fsencode(name)
-    return f".{name if len(data) <= _LONGEST_NAME_BYTES else hashlib.sha256(data).hexdigest()}.partial"
+def partial_path(path: Path, shown: str, suffix: str) -> Path:
+    """What an output is called while it is written. Long names leave no room for more.
+
+    Raises:
+        ArgumentError: the path is the root folder.
+    """
+    if not path.name:
+        message = f"{shown}: is a folder; name an output in it"
+        raise ArgumentError(message)
+    data = os.fsencode(path.name)
+    short = path.name if len(data) <= _LONGEST_NAME_BYTES else hashlib.sha256(data).hexdigest()
+    return path.with_name(f".{short}.{suffix}")

@@ -92,7 +92,7 @@ class DocumentTable:
         return None
 
     def names(self, number: int) -> "array[int]":
-        """The entries of one row of names; of a row that is not there, none."""
+        """The entries of one row of names; of a pack that has them."""
         return self._names(number)
 
     @property
@@ -105,14 +105,14 @@ class DocumentTable:
     def starting_before(self, offset: int) -> int:
         """How many documents start before an offset."""
         block = bisect_left(self.bounds.starts, offset) - 1
-        return block * BLOCK_DOCUMENTS + bisect_left(self._block(block).starts, offset) if block >= 0 else 0
+        return block * BLOCK_DOCUMENTS + bisect_left(self._bounded(block).starts, offset) if block >= 0 else 0
 
     def ended_before(self, offset: int) -> int:
         """How many documents lie before an offset: all their characters do, and an empty one that begins there not."""
         block = bisect_left(self.bounds.stops, offset)
         if block == len(self.bounds.stops):
             return self._count
-        found = self._block(block)
+        found = self._bounded(block)
         index = bisect_left(found.stops, offset)
         ends_here = found.stops[index] == offset and found.starts[index] < offset
         return block * BLOCK_DOCUMENTS + index + ends_here
@@ -122,9 +122,17 @@ class DocumentTable:
         block = bisect_right(self.bounds.starts, offset) - 1
         if block < 0 or offset >= self.bounds.stops[block]:
             return None
-        found = self._block(block)
+        found = self._bounded(block)
         index = bisect_right(found.starts, offset) - 1
-        return found.document(index) if index >= 0 and offset < found.stops[index] else None
+        return found.document(index) if offset < found.stops[index] else None
+
+    def _bounded(self, number: int) -> Block:
+        """A block, which lies where the bounds say."""
+        block = self._block(number)
+        if (block.starts[0], block.stops[-1]) != (self.bounds.starts[number], self.bounds.stops[number]):
+            message = f"{self._store.name}: documents: bounds: not those of block {number}"
+            raise CorruptPackError(message)
+        return block
 
 
 @contextmanager
@@ -150,9 +158,10 @@ def _get_block(store: Store, count: int, number: int) -> Block:
 def _get_names(store: Store, number: int) -> "array[int]":
     key = Part.NAMES.key(number)
     sealed = store.get(Table.DOCUMENTS, key)
-    if sealed is None:
-        return array("Q")
     with _located(store, f"names, row {number}"):
+        if sealed is None:
+            message = "missing"
+            raise CorruptPackError(message)
         row = codec.unseal(key, sealed)
         if len(row) % 8:
             message = f"{len(row)} bytes are no number of entries"

@@ -228,7 +228,7 @@ class DocumentsWriter:
             self._close_block()
 
     def add_block(self, block: Block, row: bytes) -> None:
-        """Take a full block that another pack has under the same number. Nothing but full ones may have come before."""
+        """Take a block that another pack has under the same number. All are full, but for the very last document's."""
         for name in block.names:
             self._entries.append(name_entry(name, self.count))
         self._take(row, block.starts[0], block.stops[-1])
@@ -279,15 +279,14 @@ class DocumentsWriter:
 
 
 def create_name_rows(entries: "array[int]", rows: int) -> Iterator[tuple[int, bytes]]:
-    """The numbers and rows of names that are not empty, in order. Sorts the entries in their place."""
+    """The numbers and rows of names, in order. Sorts the entries in their place."""
     import numpy as np  # noqa: PLC0415  # costs 100 ms, and only packs of many documents need it
 
     np.frombuffer(entries, np.uint64).sort()
     start = 0
     for number in range(rows):
         stop = bisect_left(entries, ((number + 1) << 2 * HASH_BITS) // rows, start)
-        if start < stop:
-            yield number, create_names(entries[start:stop])
+        yield number, create_names(entries[start:stop])
         start = stop
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from distributed_prompt.errors import ArgumentError, NotAPackError, PackReadError
+from distributed_prompt.errors import ArgumentError, DPromptError, NotAPackError, PackReadError
 from distributed_prompt.store.base import Store, StoreWriter
 from distributed_prompt.store.lmdb_pages import is_lmdb
 from distributed_prompt.store.lmdb_store import LmdbStore
@@ -22,6 +22,25 @@ def open_store(path: str) -> Store:
         CorruptPackError: a damaged pack.
         PackReadError: the system could not read it.
     """
+    while True:
+        before = _identity(path)
+        try:
+            return _open_store(path)
+        except DPromptError:
+            # Another pack, perhaps of another engine, was renamed over it meanwhile: that one is to be opened.
+            if before is None or _identity(path) in {before, None}:
+                raise
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _open_store(path: str) -> Store:
     try:
         with Path(path).open("rb") as file:
             head = file.read(_HEAD_BYTES)

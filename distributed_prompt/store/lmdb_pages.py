@@ -136,6 +136,10 @@ class Pages:
         self._layout = layout
         self._page = lru_cache(_CACHED_PAGES)(partial(_parse_page, read, layout))
 
+    def names(self) -> Iterator[bytes]:
+        """What lies in the main tree, in order: names of trees, and in other files anything."""
+        return self.keys(self._layout.main)
+
     def trees(self) -> Iterator[tuple[bytes, Tree]]:
         """The named trees in order of their names."""
         for page, place in self._nodes(self._layout.main, b"", None):
@@ -170,8 +174,15 @@ class Pages:
             yield self._parts(page, place)[0]
 
     def _nodes(self, tree: Tree, start: bytes, stop: bytes | None) -> Iterator[tuple[_Page, int]]:
-        if tree.depth:
-            yield from self._below(tree.root, tree.depth, start, stop)
+        """The nodes in leaves from a key on. That keys ascend also makes an end to pages that are reached twice."""
+        before: bytes | None = None
+        for page, place in self._below(tree.root, tree.depth, start, stop) if tree.depth else ():
+            key = _key(page.data, place)
+            if before is not None and key <= before:
+                message = f"page {page.number}: keys do not ascend"
+                raise CorruptPackError(message)
+            before = key
+            yield page, place
 
     def _below(self, number: int, depth: int, start: bytes, stop: bytes | None) -> Iterator[tuple[_Page, int]]:
         """The leaves' nodes under a page, from a key on. The depth makes an end to a circle of pages."""
@@ -216,15 +227,16 @@ class Pages:
         if not 1 < number <= last_page or size > (last_page + 1 - number) * page_bytes:
             message = f"page {number}: a value of {size} bytes cannot lie there"
             raise CorruptPackError(message)
-        data = self._read(number * page_bytes, _OVERFLOW_HEADER.size + size)
-        if len(data) < _OVERFLOW_HEADER.size + size:
-            message = f"page {number}: truncated"
-            raise CorruptPackError(message)
-        found, _, flags, pages = _OVERFLOW_HEADER.unpack_from(data)
-        if (found, flags) != (number, _OVERFLOW) or pages * page_bytes < len(data):
+        place, head = number * page_bytes, _OVERFLOW_HEADER.size
+        found, _, flags, pages = _OVERFLOW_HEADER.unpack(self._read(place, head).ljust(head, b"\0"))
+        if (found, flags) != (number, _OVERFLOW) or pages * page_bytes < head + size:
             message = f"page {number}: holds no value of {size} bytes"
             raise CorruptPackError(message)
-        return data[_OVERFLOW_HEADER.size :]
+        data = self._read(place + head, size)
+        if len(data) < size:
+            message = f"page {number}: truncated"
+            raise CorruptPackError(message)
+        return data
 
 
 def _parse_page(read: Read, layout: Layout, number: int, kind: int) -> _Page:

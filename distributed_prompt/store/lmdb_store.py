@@ -19,6 +19,7 @@ from distributed_prompt.store.open_file import OpenFile
 METADATA = b"metadata"
 KEY_BYTES = 8
 _EMPTY = Tree(0, 0)
+_KEYS = range(2**63)
 
 
 class LmdbStore(Store):
@@ -41,14 +42,15 @@ class LmdbStore(Store):
         try:
             with self._located("header"):
                 self._pages = Pages(self._file.read, read_layout(self._file.read, self._file.size_bytes))
-                self._trees = dict(self._pages.trees())
+                is_pack = METADATA in self._pages.names()
+                self._trees = dict(self._pages.trees()) if is_pack else {}
             self._check_tables()
         except BaseException:
             self.close()
             raise
 
     def _check_tables(self) -> None:
-        if METADATA not in self._trees:
+        if not self._trees:
             message = f"{self.name}: an LMDB file, but not a pack; dprompt pack makes one from text"
             raise NotAPackError(message)
         names = {str(table).encode() for table in Table}
@@ -73,6 +75,7 @@ class LmdbStore(Store):
 
     def metadata(self) -> dict[str, str]:
         """See the contract."""
+        self._file.check_open()
         with self._located("metadata"):
             rows = list(self._pages.rows(self._trees[METADATA], b"", None))
             try:
@@ -84,6 +87,8 @@ class LmdbStore(Store):
     def get(self, table: Table, key: int) -> bytes | None:
         """See the contract."""
         self._file.check_open()
+        if key not in _KEYS:
+            return None
         try:
             return self._pages.get(self._tree(table), key.to_bytes(KEY_BYTES))
         except CorruptPackError as error:
@@ -93,6 +98,7 @@ class LmdbStore(Store):
     def get_range(self, table: Table, start: int, stop: int) -> list[tuple[int, bytes]]:
         """See the contract."""
         self._file.check_open()
+        start, stop = max(start, _KEYS.start), min(stop, _KEYS.stop)
         if stop <= start:
             return []
         with self._located(f"{table}: rows {start} to {stop - 1}"):
@@ -117,7 +123,7 @@ class LmdbStore(Store):
         try:
             # The very file that is open, whatever has its path now.
             yield from (f"{self.name}: {line}" for line in verify(f"/dev/fd/{descriptor.number}", subdir=False))  # type: ignore[no-untyped-call]
-        except VerifyError as error:
+        except (VerifyError, RecursionError) as error:
             yield f"{self.name}: {error}"
         except OSError as error:
             message = f"{self.name}: {error.strerror}"

@@ -74,9 +74,14 @@ class LmdbWriter(StoreWriter):
             self._make_room(len(value))
             if table not in self._tables:
                 self._tables[table] = self._environment.open_db(str(table).encode(), txn=self._transaction)
-            self._transaction.put(key.to_bytes(KEY_BYTES), value, append=True, db=self._tables[table])
+            self._append(key.to_bytes(KEY_BYTES), value, self._tables[table])
         except lmdb.Error as error:
             raise self._failure(error) from error
+
+    def _append(self, key: bytes, value: bytes, table: "lmdb._Database") -> None:
+        if not self._transaction.put(key, value, append=True, db=table):
+            message = f"{self._name}: key {key.hex()} does not come after the one before"
+            raise OutputError(message)
 
     def _make_room(self, value_bytes: int) -> None:
         """Commit when enough is pending, and let the mapping be large enough for what comes."""
@@ -96,7 +101,8 @@ class LmdbWriter(StoreWriter):
         """See the contract."""
         try:
             for name, value in sorted((encode(name), encode(value)) for name, value in values.items()):
-                self._transaction.put(name, value, append=True, db=self._metadata)
+                self._make_room(len(value))
+                self._append(name, value, self._metadata)
         except lmdb.Error as error:
             raise self._failure(error) from error
 

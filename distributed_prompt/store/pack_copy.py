@@ -9,7 +9,7 @@ from distributed_prompt.store.pack_writer import EncodedShard, PackWriter
 _RUN_BYTES = 2**22
 
 
-def copy_pack(pack: Pack, writer: PackWriter, shards: int) -> Iterator[int]:
+def copy_pack(pack: Pack, writer: PackWriter, shards: int, *, grows: bool = False) -> Iterator[int]:
     """Write the first shards of a pack, and all its documents, into a new one.
 
     The result is what packing would have written. Each blob's fast checksum is compared on the way.
@@ -18,6 +18,7 @@ def copy_pack(pack: Pack, writer: PackWriter, shards: int) -> Iterator[int]:
         pack: where they are.
         writer: where they go; nothing was written yet.
         shards: how many; the documents may lie behind them.
+        grows: whether more documents will follow, with which the last ones then share a block.
 
     Raises:
         CorruptPackError: a shard or a document is not what was packed.
@@ -26,7 +27,7 @@ def copy_pack(pack: Pack, writer: PackWriter, shards: int) -> Iterator[int]:
         Bytes copied, some at a time.
     """
     shard_size = pack.metadata.shard_size
-    blocks = _documents(pack, writer)
+    blocks = _documents(pack, writer, grows=grows)
     next_start = next(blocks, None)
     ends_line = pack.metadata.lines == pack.metadata.newlines
     run_shards = max(1, _RUN_BYTES * pack.metadata.shards // max(1, pack.store.size_bytes()))
@@ -46,11 +47,11 @@ def copy_pack(pack: Pack, writer: PackWriter, shards: int) -> Iterator[int]:
         next_start = next(blocks, None)
 
 
-def _documents(pack: Pack, writer: PackWriter) -> Iterator[int]:
+def _documents(pack: Pack, writer: PackWriter, *, grows: bool) -> Iterator[int]:
     """The start of each block of documents; asking for the next one writes it."""
     for number, block in enumerate(pack.documents.blocks()):
         yield block.starts[0]
-        if len(block) == BLOCK_DOCUMENTS:
+        if len(block) == BLOCK_DOCUMENTS or not grows:
             writer.documents.add_block(block, pack.documents.row(number) or b"")
         else:
             for document in block:
