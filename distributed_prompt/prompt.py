@@ -1,5 +1,6 @@
 """The surface: a text of any length that code uses as if it were a ``str``."""
 
+import logging
 import operator
 import os
 from collections.abc import Iterator
@@ -12,21 +13,25 @@ from distributed_prompt.backends.memory_backend import MemoryBackend
 from distributed_prompt.documents import Documents
 from distributed_prompt.errors import AddressError, ArgumentError, MaterialiseError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size, resolve, shard_count, spans
+from distributed_prompt.images import IMAGE_LIMIT_BYTES, MATERIALISE_LIMIT, as_str
 from distributed_prompt.lines import Lines
 from distributed_prompt.sequences import Chunks
 from distributed_prompt.shards import DEFAULT_CACHE_BYTES, Shards, Stats
 from distributed_prompt.store.documents import Document
+from distributed_prompt.strings import StringMethods, plain
 from distributed_prompt.text import search
 from distributed_prompt.text.pieces import Piece, decode
+from distributed_prompt.workers import Progress
+
+_log = logging.getLogger(__name__)
 
 VIEW_THRESHOLD = 2**23
-MATERIALISE_LIMIT = 2**24
 _NEAR_SHARDS = 8
 
 Index = SupportsIndex | None
 
 
-class DistributedPrompt:
+class DistributedPrompt(StringMethods["DistributedPrompt"]):
     """An immutable text that lies in shards and is decoded where it is touched.
 
     Indexing, slicing, searching and comparing answer as ``str`` does, in characters. A slice longer than
@@ -42,9 +47,19 @@ class DistributedPrompt:
 
     Attributes:
         view_threshold: slices above this many characters are views; settable.
+        image_limit: bytes that an image may have which nobody asked for by :meth:`as_str`; settable.
     """
 
-    __slots__ = ("__weakref__", "_length", "_owns_shards", "_shard_size", "_shards", "_start", "view_threshold")
+    __slots__ = (
+        "__weakref__",
+        "_length",
+        "_owns_shards",
+        "_shard_size",
+        "_shards",
+        "_start",
+        "image_limit",
+        "view_threshold",
+    )
 
     def __init__(self, backend: Backend, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         """Use the pack that a backend has opened.
@@ -69,6 +84,7 @@ class DistributedPrompt:
         self._length = length
         self._owns_shards = owns
         self.view_threshold = view_threshold
+        self.image_limit = IMAGE_LIMIT_BYTES
         if owns:
             shards.owned = True
         return self
@@ -160,7 +176,7 @@ class DistributedPrompt:
                 return self._view(start, stop)
             return self._text(start, stop)
         if not hasattr(type(key), "__index__"):
-            return ""[key]  # raises str's own error
+            return ""[plain(key)]  # raises str's own error
         index = operator.index(key)
         start = index + self._length if index < 0 else index
         if not 0 <= start < self._length:
@@ -183,16 +199,44 @@ class DistributedPrompt:
         for piece in self._pieces():
             yield from decode(piece.data)
 
-    def __str__(self) -> str:
-        """The whole text as one ordinary string.
+    def as_str(self, progress: Progress | None = None) -> str:
+        """The whole text as an object of exact type ``str``, for everything that is written in C.
+
+        Up to 2**24 characters it is an ordinary string. Above, the characters are written to a file without a name
+        and mapped: the string takes a page of memory, all the rest is the system's page cache. It lives as long as
+        anybody holds it, whatever becomes of the prompt, and is the same object for as long.
+
+        Args:
+            progress: called with characters done so far and in all while the file is written.
 
         Raises:
-            MaterialiseError: it is longer than 2**24 characters.
+            MaterialiseError: this Python or system cannot have such a string, or the disk has no room for it:
+                1, 2 or 4 bytes a character, as the widest one needs. ``DPROMPT_IMAGE_DIR`` names another folder;
+                ``DPROMPT_MAPPED=0`` switches mapped strings off.
 
-        Cost: every shard once; the result.
+        Cost: every shard once at the first call, a few MB a core; the disk space of the text as ``str`` keeps it.
         """
-        self._check_materialise(self._length)
-        return self._text(0, self._length)
+        return as_str(self._shards, self._start, self._start + self._length, progress=progress)
+
+    def __str__(self) -> str:
+        """The whole text: as :meth:`as_str`, but above ``image_limit`` bytes, or half of the free disk, refused.
+
+        Raises:
+            MaterialiseError: as there, or for that limit.
+
+        Cost: as :meth:`as_str`.
+        """
+        if self._length > MATERIALISE_LIMIT and not self._shards.stats.images:
+            _log.warning("%r becomes one string; take slices where that is not wanted", self)
+        limit = self.image_limit
+        return as_str(self._shards, self._start, self._start + self._length, limit_bytes=limit)
+
+    def __format__(self, format_spec: str, /) -> str:
+        """Return a formatted version of the string as described by format_spec.
+
+        Cost: as :meth:`as_str`; the result.
+        """
+        return format(str(self), format_spec)
 
     def __eq__(self, other: object, /) -> bool:
         """Return self==value, for a ``str`` or a prompt.
@@ -215,9 +259,9 @@ class DistributedPrompt:
         """Return hash(self): that of the equal ``str``.
 
         Raises:
-            MaterialiseError: the text is longer than 2**24 characters.
+            MaterialiseError: as ``str(self)``.
 
-        Cost: every shard once; the whole text for a moment.
+        Cost: as :meth:`as_str`.
         """
         return hash(str(self))
 
@@ -226,7 +270,7 @@ class DistributedPrompt:
 
         Cost: as :meth:`find`.
         """
-        if not isinstance(key, str):
+        if not isinstance(key, str | DistributedPrompt):
             operator.contains("", key)  # type: ignore[unreachable]  # raises str's own error
         return self.find(key) >= 0
 
@@ -267,6 +311,7 @@ class DistributedPrompt:
 
         Cost: the shards of the range, once, a few MB a core.
         """
+        sub = plain(sub)
         first, last = self._bounds("count", sub, start, end)
         if not sub:
             return max(0, last - first + 1)
@@ -285,6 +330,7 @@ class DistributedPrompt:
 
         Cost: shards up to the last offset taken, once, a few MB a core.
         """
+        sub = plain(sub)
         first, last = self._bounds("find", sub, start, end)
         if not sub:
             message = "find_all(): empty substring"
@@ -371,7 +417,7 @@ class DistributedPrompt:
 
     def __reduce__(self) -> tuple[object, ...]:
         """What opens the same pack elsewhere, never the text."""
-        place = (self._start, self._length, self.view_threshold, self._owns_shards)
+        place = (self._start, self._length, self.view_threshold, self.image_limit, self._owns_shards)
         return _reopen, (type(self), self._shards, *place)
 
     def _offset(self, offset: SupportsIndex) -> int:
@@ -391,7 +437,9 @@ class DistributedPrompt:
     def _view(self, start: int, stop: int) -> "DistributedPrompt":
         """A view in local offsets that are in range. Flat: a view of a view is one of the prompt."""
         view = object.__new__(type(self))
-        return view._bind(self._shards, self._start + start, stop - start, self.view_threshold, owns=False)
+        view._bind(self._shards, self._start + start, stop - start, self.view_threshold, owns=False)
+        view.image_limit = self.image_limit
+        return view
 
     def _text(self, start: int, stop: int) -> str:
         """The characters of a local range that is in range, as an ordinary string."""
@@ -426,6 +474,13 @@ class DistributedPrompt:
     def _cut(self, start: int, stop: int) -> "str | DistributedPrompt":
         return self._text(start, stop) if stop - start <= self.view_threshold else self._view(start, stop)
 
+    def _pieces_from_end(self) -> Iterator[Piece]:
+        """The UTF-8 of the whole text, from the last piece to the first, in local offsets."""
+        base = self._start
+        for run in self._shards.map_runs(list, base, base + self._length, reverse=True):
+            for piece in run:
+                yield piece._replace(start=piece.start - base)
+
     def _pieces(self, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
         """The UTF-8 of a local range, piece by piece, in local offsets."""
         base = self._start
@@ -443,6 +498,7 @@ class DistributedPrompt:
         return first, min(resolve(end, self._length, self._length), self._length)
 
     def _first(self, method: str, sub: str, start: Index, end: Index) -> int:
+        sub = plain(sub)
         first, last = self._bounds(method, sub, start, end)
         if not sub:
             return first if first <= last else -1
@@ -450,6 +506,7 @@ class DistributedPrompt:
         return found - self._start if found >= 0 else -1
 
     def _last(self, method: str, sub: str, start: Index, end: Index) -> int:
+        sub = plain(sub)
         first, last = self._bounds(method, sub, start, end)
         if not sub:
             return last if first <= last else -1
@@ -489,10 +546,12 @@ def open(address: str | os.PathLike[str], *, cache_bytes: int = DEFAULT_CACHE_BY
 
 
 def _reopen(kind: type[DistributedPrompt], shards: Shards, *place: int) -> DistributedPrompt:
-    """Unpickle a prompt or a view, from its start, length, threshold, and whether it owns the shards."""
-    start, length, view_threshold, owns = place
+    """Unpickle a prompt or a view, from its start, length, two limits, and whether it owns the shards."""
+    start, length, view_threshold, image_limit, owns = place
     prompt = object.__new__(kind)
-    return prompt._bind(shards, start, length, view_threshold, owns=bool(owns))  # its own class
+    prompt._bind(shards, start, length, view_threshold, owns=bool(owns))  # its own class
+    prompt.image_limit = image_limit
+    return prompt
 
 
 def _found(offset: int) -> int:

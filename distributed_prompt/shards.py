@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 DEFAULT_CACHE_BYTES = 32 * 2**20
 _RUN_BYTES = 2**22
 _NEAR_RUNS = 3
+_NEAR_BYTES = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Stats:
         decoded_shards: shards read, checked and decompressed, passes included.
         decoded_bytes: UTF-8 bytes of these.
         cached_bytes: memory that the cached shards take now.
+        images: how often the text, or a range of it, was written as an image for a string.
     """
 
     hits: int = 0
@@ -41,6 +43,7 @@ class Stats:
     decoded_shards: int = 0
     decoded_bytes: int = 0
     cached_bytes: int = 0
+    images: int = 0
 
 
 class Shards:
@@ -70,12 +73,14 @@ class Shards:
         self._lock = RLock()
         _instances.add(self)
         self._hits = self._misses = self._decoded_shards = self._decoded_bytes = self._cached_bytes = 0
+        self._images = 0
 
     @property
     def stats(self) -> Stats:
         """The counters as they are now."""
         with self._lock:
-            return Stats(self._hits, self._misses, self._decoded_shards, self._decoded_bytes, self._cached_bytes)
+            counts = (self._hits, self._misses, self._decoded_shards, self._decoded_bytes)
+            return Stats(*counts, self._cached_bytes, self._images)
 
     def text(self, shard: int) -> str:
         """The text of one shard, from the cache or decoded into it."""
@@ -139,7 +144,8 @@ class Shards:
 
         The first four shards are decoded as they are asked for, in runs of 1, 1 and 2, since most
         searches end there; then the worker threads decode and call ``function``, in runs that double up
-        to 4 MiB. A run's shards are decoded one at a time, as ``function`` takes them.
+        to 4 MiB; a text of up to 64 KiB is not worth that. A run's shards are decoded one at a time, as
+        ``function`` takes them.
 
         Args:
             function: takes the run's pieces.
@@ -151,7 +157,8 @@ class Shards:
             return
         first, last = start // self.shard_size, (stop - 1) // self.shard_size
         metadata = self.pack.metadata
-        largest = max(1, _RUN_BYTES // max(1, metadata.utf8_bytes // metadata.shards))
+        average_bytes = max(1, metadata.utf8_bytes // metadata.shards)
+        largest = max(1, _RUN_BYTES // average_bytes)
         runs = _cut_runs(range(last, first - 1, -1) if reverse else range(first, last + 1), largest)
 
         stopped = False
@@ -161,7 +168,9 @@ class Shards:
             inside = first < min(run[0], run[-1]) and max(run[0], run[-1]) < last
             return function(pieces if inside else (piece.cut(start, stop) for piece in pieces))
 
-        yield from map(call, islice(runs, _NEAR_RUNS))
+        # Handing a little text to another thread costs more than its passing.
+        near_runs = _NEAR_RUNS if (last - first) * average_bytes > _NEAR_BYTES else None
+        yield from map(call, islice(runs, near_runs))
         results = map_ahead(call, runs)
         try:
             for result in results:  # noqa: UP028  # "yield from" would close the results before the flag is set
@@ -183,6 +192,11 @@ class Shards:
                 del piece
         finally:
             self._count(shards, data_bytes)
+
+    def count_image(self) -> None:
+        """Take note of an image."""
+        with self._lock:
+            self._images += 1
 
     def close(self) -> None:
         """Drop the cache and let go of the pack."""

@@ -24,7 +24,8 @@ import pytest
 import distributed_prompt as dp
 from distributed_prompt import DistributedPrompt
 from distributed_prompt.errors import ArgumentError, ClosedError, DPromptError, MaterialiseError, PackChangedError
-from distributed_prompt.prompt import MATERIALISE_LIMIT, VIEW_THRESHOLD
+from distributed_prompt.images import MATERIALISE_LIMIT
+from distributed_prompt.prompt import VIEW_THRESHOLD
 
 SHARD_SIZE = 100
 CHILD_SECONDS = 10
@@ -197,9 +198,12 @@ def test_only_strings_become_prompts(text: str) -> None:
 
 def test_a_text_too_long_for_one_string_says_what_to_use_instead() -> None:
     prompt = DistributedPrompt.from_text("a" * (MATERIALISE_LIMIT + 1))
-    for operation in (str, hash, lambda prompt: prompt[::-1], format):
-        with pytest.raises(MaterialiseError, match=r"^16,777,217 characters: .*chunks\(\)"):
+    prompt.image_limit = 2**23
+    for operation in (str, hash, format):
+        with pytest.raises(MaterialiseError, match=r"at most 8,388,608 \(image_limit.*chunks\(\)"):
             operation(prompt)
+    with pytest.raises(MaterialiseError, match=r"^16,777,217 characters: .*chunks\(\)"):
+        prompt[::-1]
     assert str(prompt.view(1)) == "a" * MATERIALISE_LIMIT
     assert prompt[::2] == "a" * (MATERIALISE_LIMIT // 2 + 1)
 

@@ -24,7 +24,7 @@ class OpenFile:
         """
         self.name = path
         try:
-            self._descriptor: _Descriptor | None = _Descriptor(path)
+            self._descriptor: _Descriptor | None = _Descriptor(os.open(path, os.O_RDONLY))
             self.size_bytes = os.fstat(self._descriptor.number).st_size
         except OSError as error:
             message = f"{path}: {error.strerror}"
@@ -62,12 +62,16 @@ class OpenFile:
 
 
 class _Descriptor:
-    """A number that is closed with its last user."""
+    """An open file's number, closed with its last user: never under one that is still at it on another thread.
 
-    def __init__(self, path: str) -> None:
-        self.number = -1
-        self.number = os.open(path, os.O_RDONLY)
+    Attributes:
+        number: what the system calls the file.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Own the number."""
+        self.number = number
 
     def __del__(self) -> None:
-        if self.number >= 0:
-            os.close(self.number)
+        """Close it."""
+        os.close(self.number)

@@ -1,0 +1,18 @@
+"""The methods of ``str`` that a prompt answers through a few of its own: slices, searches, passes, and its real string.
+
+Docstrings begin with the standard library's own words. Every argument that may be a string may be a prompt as well.
+"""
+
+from distributed_prompt.strings.base import View, plain
+from distributed_prompt.strings.edges import Edges
+from distributed_prompt.strings.operators import Operators
+from distributed_prompt.strings.predicates import Predicates
+from distributed_prompt.strings.transforms import Transforms
+
+__all__ = ["StringMethods", "plain"]
+
+
+class StringMethods(Edges[View], Operators[View], Predicates[View], Transforms[View]):
+    """What :class:`~distributed_prompt.strings.base.TextBase` needs gives all the rest of ``str``."""
+
+    __slots__ = ()

@@ -1,0 +1,105 @@
+"""``+``, ``*``, ``%`` and the order of texts."""
+
+import operator
+from collections.abc import Callable
+from typing import Any, SupportsIndex
+
+from distributed_prompt.strings.base import TextBase, View, plain
+from distributed_prompt.text.pieces import decode
+
+
+class Operators(TextBase[View]):
+    """Texts that are made are ordinary strings; comparing takes one pass, up to the first difference."""
+
+    __slots__ = ()
+
+    def __add__(self, value: object, /) -> str:
+        """Return self+value.
+
+        Cost: both texts and the result, in memory.
+        """
+        if not isinstance(value, str | TextBase):
+            return NotImplemented
+        self._check_real("+", len(self) + len(value))
+        return str(self) + str(value)
+
+    def __radd__(self, value: object, /) -> str:
+        """Return value+self.
+
+        Cost: as ``+``.
+        """
+        if not isinstance(value, str):
+            return NotImplemented
+        self._check_real("+", len(self) + len(value))
+        return value + str(self)
+
+    def __mul__(self, value: SupportsIndex, /) -> str:
+        """Return self*value.
+
+        Cost: the text and the result, in memory.
+        """
+        "" * value  # raises str's own errors
+        self._check_real("*", len(self) * max(0, operator.index(value)))
+        return str(self) * value
+
+    __rmul__ = __mul__
+
+    def __mod__(self, value: object, /) -> str:
+        """Return self%value.
+
+        Cost: the text and the result, in memory.
+        """
+        self._check_real("%", len(self))
+        return str(self) % (tuple(map(plain, value)) if isinstance(value, tuple) else plain(value))
+
+    def __rmod__(self, value: object, /) -> str:
+        """Return value%self.
+
+        Cost: as ``str(self)``; the result.
+        """
+        return NotImplemented if not isinstance(value, str) else value % str(self)
+
+    def __lt__(self, value: object, /) -> bool:
+        """Return self<value.
+
+        Cost: shards up to the first difference, once.
+        """
+        return self._compared(value, operator.lt)
+
+    def __le__(self, value: object, /) -> bool:
+        """Return self<=value.
+
+        Cost: as ``<``.
+        """
+        return self._compared(value, operator.le)
+
+    def __gt__(self, value: object, /) -> bool:
+        """Return self>value.
+
+        Cost: as ``<``.
+        """
+        return self._compared(value, operator.gt)
+
+    def __ge__(self, value: object, /) -> bool:
+        """Return self>=value.
+
+        Cost: as ``<``.
+        """
+        return self._compared(value, operator.ge)
+
+    def _compared(self, value: object, compare: Callable[[Any, Any], bool]) -> bool:
+        if not isinstance(value, str | TextBase):
+            return NotImplemented  # type: ignore[no-any-return]  # as operators do
+        for piece in self._pieces():
+            mine = decode(piece.data)
+            theirs = str(value[piece.start : piece.start + piece.characters])  # type: ignore[index]  # as all texts
+            if mine != theirs:
+                return bool(compare(mine, theirs))
+        return bool(compare(len(self), len(value)))
+
+    def __getnewargs__(self) -> tuple[str]:
+        """The equal string, as ``str`` has it.
+
+        Cost: as ``str(self)``.
+        """
+        return (str(self),)
