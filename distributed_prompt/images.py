@@ -18,9 +18,9 @@ from threading import Lock, RLock
 from distributed_prompt import mapped
 from distributed_prompt.errors import DPromptError, MaterialiseError
 from distributed_prompt.geometry import SEGMENT_SHARDS
-from distributed_prompt.mapped import KINDS, Kind
 from distributed_prompt.shards import Shards
 from distributed_prompt.store.pack_writer import width
+from distributed_prompt.string_layout import KINDS, Kind
 from distributed_prompt.text.pieces import Piece, decode, encode
 from distributed_prompt.workers import Progress
 

@@ -8,8 +8,8 @@ each (PEP 393). Here the header is the end of a private page, and the pages behi
 
     [ private page … header ][ pages of the image … ][ a page of zeros ]
 
-Nothing of the header is taken from a table of versions: it is copied from an ordinary string of the same kind, the
-fields to change are found by experiment at first use, and the result is tried out. What is not understood is refused.
+The header is copied from an ordinary string of the same kind, with the fields changed that
+:mod:`distributed_prompt.string_layout` finds, and the result is tried out. What is not understood is refused.
 
 CPython must never free such a string, for it did not allocate it. So this module holds one reference of its own as
 long as the string is mapped, and unmaps it when that is the last one: after a garbage collection, or when the next is
@@ -28,65 +28,15 @@ from threading import Lock
 from typing import NamedTuple, cast
 
 from distributed_prompt.errors import MaterialiseError
+from distributed_prompt.string_layout import KINDS, WORD, Kind, Layout, Template, UnknownLayoutError, find_layout
 
 SWITCH = "DPROMPT_MAPPED"
 _PAGE = mmap.PAGESIZE
-_WORD = ctypes.sizeof(ctypes.c_void_p)
-_PROBE = 1234  # characters of a template: a number that no other field holds
-_NO_HASH = -1
 _READ, _WRITE = mmap.PROT_READ, mmap.PROT_WRITE
 _ANONYMOUS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _FIXED, _NO_RESERVE = 0x10, 0x4000  # Linux
 _FAILED = ctypes.c_void_p(-1).value
 _COUNT_MASK = 2**32 - 1  # 3.12 keeps the count in the lower half
-
-
-class Kind(NamedTuple):
-    """How a string keeps its characters.
-
-    Attributes:
-        width: as the metadata have it: 0 for ASCII, 1, 2 or 4.
-        bytes: what each character takes.
-        codec: what writes them so; pairs of lone surrogates stay two characters.
-        sample: a character that needs this kind.
-    """
-
-    width: int
-    bytes: int
-    codec: str
-    sample: str
-
-
-_ORDER = "le" if sys.byteorder == "little" else "be"
-KINDS = {
-    0: Kind(0, 1, "ascii", "a"),
-    1: Kind(1, 1, "latin-1", "\u00e9"),
-    2: Kind(2, 2, f"utf-16-{_ORDER}", "\u0100"),
-    4: Kind(4, 4, f"utf-32-{_ORDER}", "\U00010000"),
-}
-
-
-class _Template(NamedTuple):
-    """The header of an ordinary string of one kind.
-
-    Attributes:
-        header: its bytes.
-        data_words: where it holds the address of its characters again.
-        length_words: where it holds its length, again or only there.
-    """
-
-    header: bytes
-    data_words: tuple[int, ...]
-    length_words: tuple[int, ...]
-
-
-class _Layout(NamedTuple):
-    """Where the fields of a header are."""
-
-    templates: dict[int, _Template]
-    hash: int
-    state: int
-    utf8: int
 
 
 class _Mapping(NamedTuple):
@@ -135,7 +85,7 @@ def _refusal_for_good() -> str | None:
         return "it does not work with a free-threaded Python"
     try:
         _try_out()
-    except _UnknownLayoutError as error:
+    except UnknownLayoutError as error:
         return f"this Python keeps its strings in a way that is not known ({error})"
     except OSError as error:
         return f"the system does not map it ({error.strerror})"
@@ -149,10 +99,6 @@ def _in_main_interpreter() -> bool:
     for state in states:
         state.restype, state.argtypes = ctypes.c_void_p, []
     return bool(states[0]() == states[1]())
-
-
-class _UnknownLayoutError(Exception):
-    """A header is not as expected; says what."""
 
 
 def find(key: Hashable) -> str | None:
@@ -184,7 +130,7 @@ def map_image(descriptor: int, length: int, width: int, key: Hashable = None) ->
         raise MaterialiseError(message)
     sweep()
     try:
-        return _map(_layout(), descriptor, length, KINDS[width], key)
+        return _map(find_layout(), descriptor, length, KINDS[width], key)
     except OSError as error:
         message = (
             f"{length:,} characters cannot become one string: the system gives no address space for them "
@@ -213,7 +159,7 @@ def _unmap(address: int) -> None:
     _munmap(mapping.base, mapping.total)
 
 
-def _map(layout: _Layout, descriptor: int, length: int, kind: Kind, key: Hashable) -> str:
+def _map(layout: Layout, descriptor: int, length: int, kind: Kind, key: Hashable) -> str:
     body = -(-length * kind.bytes // _PAGE) * _PAGE
     total = _PAGE + body + _PAGE
     base = _mmap(None, total, 0, _ANONYMOUS | _NO_RESERVE, -1, 0)
@@ -232,72 +178,15 @@ def _map(layout: _Layout, descriptor: int, length: int, kind: Kind, key: Hashabl
         return _object(address)
 
 
-def _write_header(template: _Template, data: int, length: int) -> int:
+def _write_header(template: Template, data: int, length: int) -> int:
     """The header, so that it ends where the characters begin; its address."""
     header = bytearray(template.header)
     for words, value in ((template.data_words, data), (template.length_words, length), ((0,), 1)):
         for place in words:
-            header[place : place + _WORD] = value.to_bytes(_WORD, sys.byteorder)
+            header[place : place + WORD] = value.to_bytes(WORD, sys.byteorder)
     address = data - len(header)
     ctypes.memmove(address, bytes(header), len(header))
     return address
-
-
-@cache
-def _layout() -> _Layout:
-    """Find out where the fields are.
-
-    Raises:
-        _UnknownLayoutError: they are not where they were in any known version.
-    """
-    templates = {width: _template(kind) for width, kind in KINDS.items()}
-    first = object.__basicsize__
-    hashed = KINDS[0].sample * (_PROBE + 1)
-    expected = hash(hashed)
-    hash_word, state_word = first + _WORD, first + 2 * _WORD
-    for width, template in templates.items():
-        if first not in template.length_words:
-            message = f"length of kind {width}"
-            raise _UnknownLayoutError(message)
-        if _signed(template.header, hash_word) != _NO_HASH:
-            message = f"hash of kind {width}"
-            raise _UnknownLayoutError(message)
-    if ctypes.c_ssize_t.from_address(id(hashed) + hash_word).value != expected:
-        message = "hash"
-        raise _UnknownLayoutError(message)
-    return _Layout(templates, hash_word, state_word, _utf8_word(templates[2], state_word))
-
-
-def _template(kind: Kind) -> _Template:
-    text = kind.sample * _PROBE
-    size = sys.getsizeof(text) - (_PROBE + 1) * kind.bytes
-    header = ctypes.string_at(id(text), size)
-    if ctypes.string_at(id(text) + size, 3 * kind.bytes) != text[:3].encode(kind.codec):
-        message = f"characters of kind {kind.width}"
-        raise _UnknownLayoutError(message)
-    words = {place: _signed(header, place) for place in range(object.__basicsize__, size, _WORD)}
-    return _Template(
-        header,
-        tuple(place for place, value in words.items() if value == id(text) + size),
-        tuple(place for place, value in words.items() if value == _PROBE),
-    )
-
-
-def _utf8_word(template: _Template, state: int) -> int:
-    text = KINDS[2].sample * (_PROBE + 1)
-    pointer = ctypes.pythonapi.PyUnicode_AsUTF8
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object]
-    found = pointer(text)
-    words = range(state + _WORD, len(template.header), _WORD)
-    places = [place for place in words if ctypes.c_void_p.from_address(id(text) + place).value == found]
-    if len(places) != 1:
-        message = "UTF-8"
-        raise _UnknownLayoutError(message)
-    return places[0]
-
-
-def _signed(data: bytes, place: int) -> int:
-    return int.from_bytes(data[place : place + _WORD], sys.byteorder, signed=True)
 
 
 @cache
@@ -305,9 +194,9 @@ def _try_out() -> None:
     """Map a small string of each kind and look at it as CPython's own checks do.
 
     Raises:
-        _UnknownLayoutError: it is no string like others.
+        UnknownLayoutError: it is no string like others.
     """
-    layout = _layout()
+    layout = find_layout()
     for kind in KINDS.values():
         for length in (_PAGE // kind.bytes, _PAGE // kind.bytes + 3):
             expected = (kind.sample + "b" * (length - 2)) + kind.sample
@@ -319,12 +208,12 @@ def _try_out() -> None:
                 os.close(descriptor)
             if not _is_consistent(found) or not _behaves(found, expected):
                 message = f"kind {kind.width} does not work"
-                raise _UnknownLayoutError(message)
+                raise UnknownLayoutError(message)
             address = id(found)
             del found
             if _references(address) != 1:
                 message = "references"
-                raise _UnknownLayoutError(message)
+                raise UnknownLayoutError(message)
             _unmap(address)
     gc.callbacks.append(_after_collection)
 
@@ -367,21 +256,21 @@ def _references(address: int) -> int:
 
 
 def _state(header: bytes) -> bytes:
-    place = _layout().state
+    place = find_layout().state
     return header[place : place + 4]
 
 
 def _is_interned(address: int) -> bool:
     """Whether the state is no longer a fresh string's: only interning changes it, whose references do not count."""
-    template = _layout().templates[_mappings[address].width]
-    return ctypes.string_at(address + _layout().state, 4) != _state(template.header)
+    template = find_layout().templates[_mappings[address].width]
+    return ctypes.string_at(address + find_layout().state, 4) != _state(template.header)
 
 
 def _free_utf8(address: int, width: int) -> None:
     """Free what CPython has kept of a string's UTF-8; that of ASCII is the string itself."""
     if width == 0:
         return
-    slot = ctypes.c_void_p.from_address(address + _layout().utf8)
+    slot = ctypes.c_void_p.from_address(address + find_layout().utf8)
     if slot.value:
         free = ctypes.pythonapi.PyMem_Free if sys.version_info >= (3, 13) else ctypes.pythonapi.PyObject_Free
         free(ctypes.c_void_p(slot.value))

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import distributed_prompt as dp
 from distributed_prompt import images, mapped
 from distributed_prompt.errors import ClosedError, CorruptPackError, MaterialiseError
+from distributed_prompt.string_layout import Kind
 from distributed_prompt.text.pieces import Piece
 from tests.strategies import bounds, outcome, shard_sizes, texts
 
@@ -472,7 +473,7 @@ def test_nothing_is_written_any_more_when_it_has_failed(monkeypatch: pytest.Monk
     waiting, leave, through = threading.Event(), threading.Event(), threading.Event()
     encoded, written = images._encoded, images._write
 
-    def slow(piece: Piece, kind: mapped.Kind) -> bytes | memoryview:
+    def slow(piece: Piece, kind: Kind) -> bytes | memoryview:
         if piece.start >= 8000:
             waiting.set()
             leave.wait(20)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from distributed_prompt import mapped
 from distributed_prompt.errors import MaterialiseError
-from distributed_prompt.mapped import KINDS
+from distributed_prompt.string_layout import KINDS
 from tests.strategies import outcome
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="strings are mapped on Linux only")
@@ -459,7 +459,7 @@ def test_a_descriptor_that_cannot_be_mapped_leaves_no_mapping(tmp_path: Path) ->
 PRELUDE = """
 import gc, os, pickle, sqlite3, sys, threading, time
 from distributed_prompt import mapped
-from distributed_prompt.mapped import KINDS
+from distributed_prompt.string_layout import KINDS
 FILLERS = {0: "the quick fox ", 1: "d\\u00e9j\\u00e0 ", 2: "\\u20ac \\u0100", 4: "a\\U0001f600"}
 def text_of(width, length=9000):
     return (FILLERS[width] * length)[:length - 1] + KINDS[width].sample
@@ -647,6 +647,7 @@ def test_in_a_process_of_its_own(name: str, option: str) -> None:
 MULTIPROCESSING = """
 import multiprocessing, sys
 from distributed_prompt import mapped
+from distributed_prompt.string_layout import KINDS
 from tests.test_mapped import map_text, text_of
 
 def child(text, width):
@@ -654,7 +655,7 @@ def child(text, width):
     return text
 
 if __name__ == "__main__":
-    texts = [(map_text(text_of(w, 9000), w), w) for w in mapped.KINDS]
+    texts = [(map_text(text_of(w, 9000), w), w) for w in KINDS]
     with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
         for (text, _), found in zip(texts, pool.starmap(child, texts)):
             assert found == text
