@@ -57,8 +57,9 @@ def count(pieces: Iterable[Piece], needle: str) -> int:
 
 def scan_first(needle: str, pieces: Iterable[Piece]) -> Scan:
     """The first occurrence within a run of consecutive pieces, at least one."""
-    edges = _Edges(len(encode(needle)) - 1)
-    value = next(occurrences(edges.ascending(pieces), needle), -1)
+    reach = len(encode(needle)) - 1
+    edges = _Edges(reach)
+    value = next(occurrences(edges.ascending(_grown(pieces, reach)), needle), -1)
     return Scan(edges.start, edges.head, edges.tail, value, edges.piece if value >= 0 else None)
 
 
@@ -84,7 +85,7 @@ def scan_last(needle: str, pieces: Iterable[Piece]) -> Scan:
     edges = _Edges(reach)
     head = b""
     value = -1
-    for piece in edges.descending(pieces):
+    for piece in edges.descending(_grown(pieces, reach)):
         data = piece.data
         near = max(0, len(data) - reach)
         position = (data[near:] + head).rfind(target) if head else -1
@@ -119,7 +120,7 @@ def scan_count(needle: str, pieces: Iterable[Piece]) -> Scan:
     reach = len(target) - 1
     edges = _Edges(reach)
     total, tail = 0, b""
-    for piece in edges.ascending(pieces):
+    for piece in edges.ascending(_grown(pieces, reach)):
         if tail:
             total += (tail + piece.data[:reach]).count(target)
         total += piece.data.count(target)
@@ -159,7 +160,7 @@ def occurrences(pieces: Iterable[Piece], needle: str) -> Iterator[int]:
     target = encode(needle)
     reach = len(target) - 1
     tail = b""
-    for piece in pieces:
+    for piece in _grown(pieces, reach):
         data = piece.data
         floor = 0
         if tail:
@@ -197,6 +198,33 @@ def occurrences_ignoring_case(pieces: Iterable[Piece], needle: str) -> Iterator[
             floor = match.end()
             yield origin + match.start()
         tail = window[max(floor, len(window) - reach) :]
+
+
+def _grown(pieces: Iterable[Piece], reach: int) -> Iterator[Piece]:
+    """The pieces, in whichever order they come, joined until they are as long as what is carried from one to the next.
+
+    Otherwise a needle much longer than a piece would cost its own length for each of them.
+    """
+    held: list[Piece] = []
+    held_bytes = 0
+    for piece in pieces:
+        if not held and len(piece.data) >= reach:
+            yield piece
+        else:
+            held.append(piece)
+            held_bytes += len(piece.data)
+            if held_bytes >= reach:
+                yield _joined(held)
+                held, held_bytes = [], 0
+        del piece
+    if held:
+        yield _joined(held)
+
+
+def _joined(pieces: list[Piece]) -> Piece:
+    ordered = sorted(pieces)
+    characters = sum(piece.characters for piece in ordered)
+    return Piece(ordered[0].start, characters, b"".join([piece.data for piece in ordered]))
 
 
 _NOTHING = Scan(0, b"", b"", -1)
