@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from threading import Lock, RLock
+from threading import Condition, RLock
 
 from distributed_prompt import mapped
 from distributed_prompt.errors import DPromptError, MaterialiseError
@@ -30,6 +30,7 @@ FOLDER_VARIABLE = "DPROMPT_IMAGE_DIR"
 _MOUNTS = Path("/proc/self/mountinfo")
 _IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs", "hugetlbfs", "proc", "sysfs"})
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
+_PATIENCE_S = 1.0
 _LONG_TEXT = "take slices, iterate over chunks(), or use a view"
 
 
@@ -177,26 +178,33 @@ class _Image:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self._lock = Lock()
-        self._is_open = True
+        self._changed = Condition()
+        self._borrowed = 0
+        self.is_open = True
 
     @contextmanager
     def borrowed(self) -> Iterator[int]:
-        with self._lock:
-            if not self._is_open:
+        with self._changed:
+            if not self.is_open:
                 message = "the image was given up"
                 raise MaterialiseError(message)
             number = os.dup(self.number)
+            self._borrowed += 1
         try:
             yield number
         finally:
             os.close(number)
+            with self._changed:
+                self._borrowed -= 1
+                self._changed.notify_all()
 
     def close(self) -> None:
-        with self._lock:
-            if self._is_open:
-                self._is_open = False
+        """Give the number up and wait, for a while, for those who write: who then tries again finds the room free."""
+        with self._changed:
+            if self.is_open:
+                self.is_open = False
                 os.close(self.number)
+            self._changed.wait_for(lambda: not self._borrowed, _PATIENCE_S)
 
 
 @contextmanager
@@ -244,6 +252,8 @@ def _write(image: _Image, start: int, kind: Kind, pieces: Iterator[Piece]) -> in
     stop = start
     with image.borrowed() as number:
         for piece in pieces:
+            if not image.is_open:
+                break
             data = memoryview(_encoded(piece, kind)).cast("B")
             place = (piece.start - start) * kind.bytes
             while data:
