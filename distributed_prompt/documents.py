@@ -6,8 +6,8 @@ from functools import cached_property
 from itertools import islice
 from typing import Generic, TypeVar
 
+from distributed_prompt.characters import Characters
 from distributed_prompt.sequences import LazySequence
-from distributed_prompt.shards import Shards
 from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.documents import Document
 
@@ -22,34 +22,35 @@ class Documents(Mapping[str, str | View], Generic[View]):
     A document's text is a string, or a view where it is long. ``values()`` and ``items()`` are lazy sequences.
     """
 
-    def __init__(self, shards: Shards, start: int, stop: int, cut: Callable[[int, int], str | View]) -> None:
+    def __init__(self, characters: Characters, start: int, stop: int, cut: Callable[[int, int], str | View]) -> None:
         """Take a range of the whole text.
 
         Args:
-            shards: the whole text.
+            characters: the whole text.
             start: offset of the range's first character.
             stop: offset after its last character.
             cut: gives ``[start, stop)`` as a text, in offsets from the range's start.
         """
-        self._shards = shards
+        self._characters = characters
         self._start = start
         self._stop = stop
         self._cut = cut
 
     @property
     def _table(self) -> DocumentTable:
-        self._shards.check_open()
-        return self._shards.pack.documents
+        return self._characters.documents
 
     @cached_property
     def _numbers(self) -> range:
         """Those of the documents in the range."""
         table = self._table
-        if self._stop - self._start == self._shards.pack.metadata.length:
+        if not table:
+            return range(0)
+        if self._stop - self._start == self._characters.length:
             return range(len(table))
         if self._start == self._stop:
             return range(0)
-        at_end = self._stop == self._shards.pack.metadata.length
+        at_end = self._stop == self._characters.length
         return range(table.ended_before(self._start), len(table) if at_end else table.starting_before(self._stop))
 
     def _local(self, document: Document) -> Document:

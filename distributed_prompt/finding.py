@@ -1,4 +1,4 @@
-"""Literal search over shards: the near shard from the cache, the rest on the worker threads.
+"""Literal search over characters: the near part from the cache, the rest on the worker threads.
 
 Offsets are those of the whole text, and in range; needles are not empty.
 """
@@ -6,49 +6,45 @@ Offsets are those of the whole text, and in range; needles are not empty.
 from functools import partial
 from itertools import chain
 
-from distributed_prompt.shards import Shards
+from distributed_prompt.characters import Characters
 from distributed_prompt.text import search
-from distributed_prompt.text.pieces import Piece, decode, encode
+from distributed_prompt.text.pieces import Piece, encode
 
 
-def find(shards: Shards, needle: str, start: int, stop: int) -> int:
+def find(characters: Characters, needle: str, start: int, stop: int) -> int:
     """The first occurrence within ``[start, stop)``, or -1."""
     if stop - start < len(needle):
         return -1
-    shard = start // shards.shard_size
-    base = shard * shards.shard_size
-    text = shards.text(shard)
+    base, text = characters.near(start)
     position = text.find(needle, start - base, stop - base)
     border = base + len(text)
     if position >= 0 or border >= stop:
         return base + position if position >= 0 else -1
     near = _near(base, text, max(start, border - len(needle) + 1), border)
-    far = shards.map_runs(partial(search.scan_first, needle), border, stop)
-    return _kept(shards, search.join_first(chain([search.scan_first(needle, [near])], far), needle))
+    far = characters.map_runs(partial(search.scan_first, needle), border, stop)
+    return _kept(characters, search.join_first(chain([search.scan_first(needle, [near])], far), needle))
 
 
-def rfind(shards: Shards, needle: str, start: int, stop: int) -> int:
+def rfind(characters: Characters, needle: str, start: int, stop: int) -> int:
     """The last occurrence within ``[start, stop)``, or -1."""
     if stop - start < len(needle):
         return -1
-    shard = (stop - 1) // shards.shard_size
-    base = shard * shards.shard_size
-    text = shards.text(shard)
+    base, text = characters.near(stop - 1)
     position = text.rfind(needle, max(0, start - base), stop - base)
     if position >= 0 or base <= start:
         return base + position if position >= 0 else -1
     near = _near(base, text, base, min(stop, base + len(needle) - 1))
-    far = shards.map_runs(partial(search.scan_last, needle), start, base, reverse=True)
-    return _kept(shards, search.join_last(chain([search.scan_last(needle, [near])], far), needle))
+    far = characters.map_runs(partial(search.scan_last, needle), start, base, reverse=True)
+    return _kept(characters, search.join_last(chain([search.scan_last(needle, [near])], far), needle))
 
 
-def count(shards: Shards, needle: str, start: int, stop: int) -> int:
+def count(characters: Characters, needle: str, start: int, stop: int) -> int:
     """The number of non-overlapping occurrences within ``[start, stop)``."""
     if stop - start < len(needle):
         return 0
     if search.overlaps_itself(needle):
-        return search.count(shards.pieces(start, stop), needle)
-    return search.join_counts(shards.map_runs(partial(search.scan_count, needle), start, stop), needle)
+        return search.count(characters.pieces(start, stop), needle)
+    return search.join_counts(characters.map_runs(partial(search.scan_count, needle), start, stop), needle)
 
 
 def _near(base: int, text: str, start: int, stop: int) -> Piece:
@@ -56,11 +52,8 @@ def _near(base: int, text: str, start: int, stop: int) -> Piece:
     return Piece(start, stop - start, encode(text[start - base : stop - base]))
 
 
-def _kept(shards: Shards, scan: search.Scan) -> int:
-    """The offset; the shard it is in goes to the cache, for the next search or slice often begins there."""
-    piece = scan.piece
-    if piece is not None and piece.start % shards.shard_size == 0:
-        shard = piece.start // shards.shard_size
-        if piece.characters == shards.pack.characters(shard):
-            shards.keep(shard, decode(piece.data))
+def _kept(characters: Characters, scan: search.Scan) -> int:
+    """The offset; the part it is in is kept, for the next search or slice often begins there."""
+    if scan.piece is not None:
+        characters.keep(scan.piece)
     return scan.value

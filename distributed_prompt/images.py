@@ -13,15 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from threading import Condition, RLock
+from threading import Condition
 
 from distributed_prompt import mapped
+from distributed_prompt.characters import Characters
 from distributed_prompt.errors import DPromptError, MaterialiseError
-from distributed_prompt.geometry import SEGMENT_SHARDS
-from distributed_prompt.shards import Shards
-from distributed_prompt.store.pack_writer import width
+from distributed_prompt.locks import Lock
 from distributed_prompt.string_layout import KINDS, Kind
-from distributed_prompt.text.pieces import Piece, decode, encode
+from distributed_prompt.text.pieces import Piece, decode
 from distributed_prompt.workers import Progress
 
 MATERIALISE_LIMIT = 2**24
@@ -34,27 +33,17 @@ _PATIENCE_S = 1.0
 _LONG_TEXT = "take slices, iterate over chunks(), or use a view"
 
 
-class _Making:
-    """Lets one thread at a time make an image, so that two that want the same string share it."""
-
-    def __init__(self) -> None:
-        self.reset()
-        os.register_at_fork(after_in_child=self.reset)
-
-    def reset(self) -> None:
-        self.lock = RLock()
-
-
-_making = _Making()
+# One thread at a time makes an image, so that two that want the same string share it.
+_making = Lock()
 
 
 def as_str(
-    shards: Shards, start: int, stop: int, *, limit_bytes: int | None = None, progress: Progress | None = None
+    characters: Characters, start: int, stop: int, *, limit_bytes: int | None = None, progress: Progress | None = None
 ) -> str:
     """The characters of a range as one object of exact type ``str``.
 
     Args:
-        shards: the whole text.
+        characters: the whole text.
         start: offset of the first character.
         stop: offset after the last character.
         limit_bytes: how large an image may be; as large as the disk has room for, if not given.
@@ -65,10 +54,10 @@ def as_str(
     """
     length = stop - start
     if length <= MATERIALISE_LIMIT:
-        return "".join([decode(piece.data) for piece in shards.pieces(start, stop)])
-    shards.check_open()
-    key = (shards.pack.metadata.root_digest, start, stop)
-    with _making.lock:
+        return "".join([decode(piece.data) for piece in characters.pieces(start, stop)])
+    characters.check_open()
+    key = (characters.key, start, stop)
+    with _making:
         found = mapped.find(key)
         if found is not None:
             return found
@@ -79,30 +68,11 @@ def as_str(
                 f"{MATERIALISE_LIMIT:,}; {_LONG_TEXT}"
             )
             raise MaterialiseError(message)
-        kind = KINDS[range_width(shards, start, stop)]
-        folder = image_folder(Path(shards.pack.name).parent)
+        kind = KINDS[characters.range_width(start, stop)]
+        folder = image_folder(characters.folder)
         _check_size(length * kind.bytes, folder, limit_bytes)
-        with _written(shards, start, stop, kind, folder, progress) as number:
+        with _written(characters, start, stop, kind, folder, progress) as number:
             return mapped.map_image(number, length, kind.width, key)
-
-
-def range_width(shards: Shards, start: int, stop: int) -> int:
-    """Bytes that each character of a range takes in a string: 0 for ASCII, 1, 2 or 4.
-
-    The directory tells it of shards that are wholly inside; those at the edges are decoded.
-    """
-    size = shards.shard_size
-    first, last = -(-start // size), stop // size
-    if first > last:
-        return width(encode(shards.text(start // size)[start % size : stop % size]))
-    edges = [(start // size, start % size, size)] if start % size else []
-    edges += [(last, 0, stop % size)] if stop % size else []
-    widest = max((width(encode(shards.text(shard)[a:b])) for shard, a, b in edges), default=0)
-    for segment in range(first // SEGMENT_SHARDS, -(-last // SEGMENT_SHARDS)):
-        base = segment * SEGMENT_SHARDS
-        widths = shards.pack.directory.sizes(segment).width[max(0, first - base) : last - base]
-        widest = max(widest, max(widths, default=0))
-    return widest
 
 
 def image_folder(beside: Path) -> Path:
@@ -209,7 +179,7 @@ class _Image:
 
 @contextmanager
 def _written(
-    shards: Shards, start: int, stop: int, kind: Kind, folder: Path, progress: Progress | None
+    characters: Characters, start: int, stop: int, kind: Kind, folder: Path, progress: Progress | None
 ) -> Iterator[int]:
     """The number of a file without a name that holds the characters of a range."""
     size_bytes = (stop - start) * kind.bytes
@@ -218,10 +188,10 @@ def _written(
         image = _Image(_open_nameless(folder))
         # Found out before the work, and faster than a file with holes.
         os.posix_fallocate(image.number, 0, size_bytes)
-        for done in shards.map_runs(partial(_write, image, start, kind), start, stop):
+        for done in characters.map_runs(partial(_write, image, start, kind), start, stop):
             if progress:
                 progress(done - start, stop - start)
-        shards.count_image()
+        characters.count_image()
         yield image.number
     except OSError as error:
         if isinstance(error, DPromptError):

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Generic, TypeVar
 
+from distributed_prompt.characters import Characters
 from distributed_prompt.errors import ArgumentError
 from distributed_prompt.sequences import LazySequence
-from distributed_prompt.shards import Shards
 from distributed_prompt.text.lines import lines
 
 View = TypeVar("View")
@@ -17,7 +17,7 @@ class Lines(LazySequence[str | View], Generic[View]):
 
     def __init__(
         self,
-        shards: Shards,
+        characters: Characters,
         start: int,
         stop: int,
         cut: Callable[[int, int], str | View],
@@ -27,14 +27,14 @@ class Lines(LazySequence[str | View], Generic[View]):
         """Take a range of the whole text.
 
         Args:
-            shards: the whole text.
+            characters: the whole text.
             start: offset of the range's first character.
             stop: offset after its last character.
             cut: gives ``[start, stop)`` as an item, in offsets from ``origin``.
             limit: characters above which ``cut`` makes a line no string.
             origin: what ``cut`` counts from; the range's start if not given.
         """
-        self._shards = shards
+        self._characters = characters
         self._start = start
         self._stop = stop
         self._cut = cut
@@ -43,28 +43,28 @@ class Lines(LazySequence[str | View], Generic[View]):
 
     @property
     def _is_whole(self) -> bool:
-        """Whether the metadata counts these very lines; not once the pack is closed."""
-        self._shards.check_open()
-        return self._stop - self._start == self._shards.pack.metadata.length
+        """Whether these are all lines, which the metadata counts; not once the pack is closed."""
+        self._characters.check_open()
+        return self._stop - self._start == self._characters.length
 
     @cached_property
     def _before(self) -> int:
-        return self._shards.newlines_before(self._start)
+        return self._characters.newlines_before(self._start)
 
     @cached_property
     def _newlines(self) -> int:
         if self._is_whole:
-            return self._shards.pack.metadata.newlines
-        return self._shards.newlines_before(self._stop) - self._before
+            return self._characters.newlines
+        return self._characters.newlines_before(self._stop) - self._before
 
     @cached_property
     def _length(self) -> int:
         if self._start == self._stop:
             return 0
         if self._is_whole:
-            return self._shards.pack.metadata.lines
-        last, inside = divmod(self._stop - 1, self._shards.shard_size)
-        return self._newlines + (self._shards.text(last)[inside] != "\n")
+            return self._characters.lines
+        start, text = self._characters.near(self._stop - 1)
+        return self._newlines + (text[self._stop - 1 - start] != "\n")
 
     def __len__(self) -> int:
         """Number of lines."""
@@ -76,7 +76,7 @@ class Lines(LazySequence[str | View], Generic[View]):
             return self._start
         if index > self._newlines:
             return self._stop
-        return self._shards.newline_offset(self._before + index - 1) + 1
+        return self._characters.newline_offset(self._before + index - 1) + 1
 
     def start(self, index: int) -> int:
         """Where a line begins, in offsets from the origin; where the range ends for any beyond the last.
@@ -99,9 +99,9 @@ class Lines(LazySequence[str | View], Generic[View]):
         if indices.step != 1 or not indices:
             return super().part(indices)
         start, stop = self._line_start(indices.start), self._line_start(indices.stop)
-        return Lines(self._shards, start, stop, self._cut, self._limit, self._origin)
+        return Lines(self._characters, start, stop, self._cut, self._limit, self._origin)
 
     def __iter__(self) -> Iterator[str | View]:
         """All lines in one pass."""
-        for line in lines(self._shards.pieces(self._start, self._stop), self._limit):
+        for line in lines(self._characters.pieces(self._start, self._stop), self._limit):
             yield line if isinstance(line, str) else self._cut(line.start - self._origin, line.stop - self._origin)

@@ -10,13 +10,17 @@ from distributed_prompt import finding
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.file_backend import FileBackend
 from distributed_prompt.backends.memory_backend import MemoryBackend
+from distributed_prompt.characters import Characters, Stats
+from distributed_prompt.derived.base import OPEN_END
+from distributed_prompt.derived.stepped import Stepped
+from distributed_prompt.derived.walk import Range
 from distributed_prompt.documents import Documents
-from distributed_prompt.errors import AddressError, ArgumentError, MaterialiseError
-from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size, resolve, shard_count, spans
+from distributed_prompt.errors import AddressError, ArgumentError
+from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size, resolve
 from distributed_prompt.images import IMAGE_LIMIT_BYTES, MATERIALISE_LIMIT, as_str
 from distributed_prompt.lines import Lines
-from distributed_prompt.sequences import Chunks
-from distributed_prompt.shards import DEFAULT_CACHE_BYTES, Shards, Stats
+from distributed_prompt.sequences import Chunks, slice_bound
+from distributed_prompt.shards import DEFAULT_CACHE_BYTES, Shards
 from distributed_prompt.store.documents import Document
 from distributed_prompt.strings import StringMethods, plain
 from distributed_prompt.text import search
@@ -26,7 +30,8 @@ from distributed_prompt.workers import Progress
 _log = logging.getLogger(__name__)
 
 VIEW_THRESHOLD = 2**23
-_NEAR_SHARDS = 8
+_NEAR_PARTS = 8
+_UNKNOWN = -1
 
 Index = SupportsIndex | None
 
@@ -52,10 +57,9 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
 
     __slots__ = (
         "__weakref__",
-        "_length",
-        "_owns_shards",
-        "_shard_size",
-        "_shards",
+        "_characters",
+        "_known_length",
+        "_owns",
         "_start",
         "image_limit",
         "view_threshold",
@@ -77,17 +81,40 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
             raise TypeError(message)
         self._bind(Shards(backend, cache_bytes), 0, backend.pack.metadata.length, VIEW_THRESHOLD, owns=True)
 
-    def _bind(self, shards: Shards, start: int, length: int, view_threshold: int, *, owns: bool) -> Self:
-        self._shards = shards
-        self._shard_size = shards.shard_size
+    def _bind(self, characters: Characters, start: int, length: int, view_threshold: int, *, owns: bool) -> Self:
+        self._characters = characters
         self._start = start
-        self._length = length
-        self._owns_shards = owns
+        self._known_length = length
+        self._owns = owns
         self.view_threshold = view_threshold
         self.image_limit = IMAGE_LIMIT_BYTES
         if owns:
-            shards.owned = True
+            characters.owned = True
         return self
+
+    @property
+    def _length(self) -> int:
+        if self._known_length < 0:
+            self._known_length = self._characters.length - self._start
+        return self._known_length
+
+    def _length_up_to(self, bound: int) -> int:
+        """The length if it is below the bound, else the bound; may be known where the length is not."""
+        if self._known_length >= 0:
+            return min(self._known_length, bound)
+        return self._characters.length_up_to(self._start + bound) - self._start
+
+    def _range(self) -> Range:
+        """Which characters these are; the end is left open while it is not known."""
+        stop = OPEN_END if self._known_length < 0 else self._start + self._known_length
+        return Range(self._characters, self._start, stop)
+
+    def _made(self, characters: Characters) -> "DistributedPrompt":
+        """All of some other characters as a prompt of the same thresholds."""
+        prompt = object.__new__(type(self))
+        prompt._bind(characters, 0, _UNKNOWN, self.view_threshold, owns=False)
+        prompt.image_limit = self.image_limit
+        return prompt
 
     @classmethod
     def from_text(cls, text: str, *, shard_size: int = DEFAULT_SHARD_SIZE) -> Self:
@@ -110,8 +137,8 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         Closing a view does nothing: the prompt it belongs to is what holds the pack. Only a view that was
         unpickled without its prompt holds the pack itself.
         """
-        if self._owns_shards or not self._shards.owned:
-            self._shards.close()
+        if self._owns or not self._characters.owned:
+            self._characters.close()
 
     def __enter__(self) -> Self:
         """Return the prompt itself."""
@@ -127,7 +154,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
 
         Cost: no shard.
         """
-        return self._shards.stats
+        return self._characters.stats
 
     def __len__(self) -> int:
         """Return len(self).
@@ -141,16 +168,15 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
 
         Cost: no shard.
         """
-        return self._length > 0
+        return self._length_up_to(1) > 0
 
     def __repr__(self) -> str:
         """One short line.
 
         Cost: no shard.
         """
-        first = self._start // self._shard_size
-        shards = shard_count(self._start + self._length, self._shard_size) - first if self._length else 0
-        return f"DistributedPrompt(length={self._length:,}, shards={shards:,}, shard_size={self._shard_size:,})"
+        length = f"{self._known_length:,}" if self._known_length >= 0 else "?"
+        return f"DistributedPrompt(length={length}, {self._characters.describe(self._start, self._known_length)})"
 
     @overload
     def __getitem__(self, key: SupportsIndex, /) -> str: ...
@@ -159,17 +185,16 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
     def __getitem__(self, key: SupportsIndex | slice, /) -> "str | DistributedPrompt":
         """Return self[key].
 
-        A slice is a ``str`` up to ``view_threshold`` characters and a view above it. One with a step has no
-        lazy form.
+        A slice is a ``str`` up to ``view_threshold`` characters and a view above it.
 
         Raises:
             IndexError: as ``str``.
-            MaterialiseError: a slice with a step is longer than 2**24 characters.
 
         Cost: the shards that the range covers; with a step, those that hold its characters, one at a time.
         """
         if isinstance(key, slice):
-            start, stop, step = key.indices(self._length)
+            length = self._known_length
+            start, stop, step = key.indices(length if length >= 0 else self._length_up_to(slice_bound(key)))
             if step != 1:
                 return self._stepped(range(start, stop, step))
             if stop - start > self.view_threshold:
@@ -179,7 +204,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
             return ""[plain(key)]  # raises str's own error
         index = operator.index(key)
         start = index + self._length if index < 0 else index
-        if not 0 <= start < self._length:
+        if not 0 <= start < self._length_up_to(start + 1):
             return ""[key]  # as above
         return self._text(start, start + 1)
 
@@ -188,7 +213,8 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
 
         Cost: no shard.
         """
-        first, last, _ = slice(start, stop).indices(self._length)
+        key = slice(start, stop)
+        first, last, _ = key.indices(self._length_up_to(slice_bound(key)))
         return self._view(first, max(first, last))
 
     def __iter__(self) -> Iterator[str]:
@@ -216,7 +242,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
 
         Cost: every shard once at the first call, a few MB a core; the disk space of the text as ``str`` keeps it.
         """
-        return as_str(self._shards, self._start, self._start + self._length, progress=progress)
+        return as_str(self._characters, self._start, self._start + self._length, progress=progress)
 
     def __str__(self) -> str:
         """The whole text: as :meth:`as_str`, but above ``image_limit`` bytes, or half of the free disk, refused.
@@ -226,10 +252,10 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
 
         Cost: as :meth:`as_str`.
         """
-        if self._length > MATERIALISE_LIMIT and not self._shards.stats.images:
+        if self._length > MATERIALISE_LIMIT and not self._characters.stats.images:
             _log.warning("%r becomes one string; take slices where that is not wanted", self)
         limit = self.image_limit
-        return as_str(self._shards, self._start, self._start + self._length, limit_bytes=limit)
+        return as_str(self._characters, self._start, self._start + self._length, limit_bytes=limit)
 
     def __format__(self, format_spec: str, /) -> str:
         """Return a formatted version of the string as described by format_spec.
@@ -246,12 +272,12 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         """
         if not isinstance(other, str | DistributedPrompt):
             return NotImplemented
-        self._shards.check_open()
+        self._characters.check_open()
         if len(self) != len(other):
             return False
         if isinstance(other, str):
             return all(decode(p.data) == other[p.start : p.start + p.characters] for p in self._pieces())
-        if self._start == other._start and self._root_digest == other._root_digest:
+        if self._start == other._start and self._characters.key == other._characters.key:
             return True
         return all(decode(p.data) == str(other.view(p.start, p.start + p.characters)) for p in self._pieces())
 
@@ -315,7 +341,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         first, last = self._bounds("count", sub, start, end)
         if not sub:
             return max(0, last - first + 1)
-        return finding.count(self._shards, sub, self._start + first, self._start + last)
+        return finding.count(self._characters, sub, self._start + first, self._start + last)
 
     def find_all(
         self, sub: str, start: Index = None, end: Index = None, /, *, ignore_case: bool = False
@@ -357,7 +383,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
 
         Cost: no shard; ``len`` at most two, an item those it lies in and two more; iteration each once.
         """
-        return Lines(self._shards, self._start, self._start + self._length, self._cut, self.view_threshold)
+        return Lines(self._characters, self._start, self._start + self._length, self._cut, self.view_threshold)
 
     def line_at(self, offset: SupportsIndex, /) -> int:
         """The number (from 0) of the line that the character at ``offset`` belongs to; its end belongs to it.
@@ -371,8 +397,8 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         Cost: one shard, and one more in a view.
         """
         index = self._offset(offset)
-        before = self._shards.newlines_before(self._start) if self._start else 0
-        return self._shards.newlines_before(self._start + index) - before
+        before = self._characters.newlines_before(self._start) if self._start else 0
+        return self._characters.newlines_before(self._start + index) - before
 
     def line_start(self, line: SupportsIndex, /) -> int:
         """The offset at which a line (from 0) begins; the length for the one after the last, and any beyond.
@@ -390,7 +416,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
 
         Cost: no shard; each use as it says.
         """
-        return Documents(self._shards, self._start, self._start + self._length, self._cut)
+        return Documents(self._characters, self._start, self._start + self._length, self._cut)
 
     def document_at(self, offset: SupportsIndex, /) -> Document | None:
         """The document that the character at ``offset`` belongs to; None for a header, and at the very end.
@@ -417,8 +443,8 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
 
     def __reduce__(self) -> tuple[object, ...]:
         """What opens the same pack elsewhere, never the text."""
-        place = (self._start, self._length, self.view_threshold, self.image_limit, self._owns_shards)
-        return _reopen, (type(self), self._shards, *place)
+        place = (self._start, self._known_length, self.view_threshold, self.image_limit, self._owns)
+        return _reopen, (type(self), self._characters, *place)
 
     def _offset(self, offset: SupportsIndex) -> int:
         """An offset as an index, the length allowed."""
@@ -430,14 +456,10 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
             raise IndexError(message)
         return index
 
-    @property
-    def _root_digest(self) -> str:
-        return self._shards.pack.metadata.root_digest
-
     def _view(self, start: int, stop: int) -> "DistributedPrompt":
         """A view in local offsets that are in range. Flat: a view of a view is one of the prompt."""
         view = object.__new__(type(self))
-        view._bind(self._shards, self._start + start, stop - start, self.view_threshold, owns=False)
+        view._bind(self._characters, self._start + start, stop - start, self.view_threshold, owns=False)
         view.image_limit = self.image_limit
         return view
 
@@ -445,31 +467,27 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         """The characters of a local range that is in range, as an ordinary string."""
         if start >= stop:
             return ""
-        shard, first = divmod(self._start + start, self._shard_size)
-        last = first + stop - start
-        if last <= self._shard_size:
-            return self._shards.text(shard)[first:last]
-        if last <= _NEAR_SHARDS * self._shard_size:
-            cover = spans(self._start + start, self._start + stop, self._shard_size)
-            return "".join([self._shards.text(span.shard)[span.start : span.stop] for span in cover])
-        return "".join([decode(piece.data) for piece in self._pieces(start, stop)])
-
-    def _stepped(self, offsets: range) -> str:
-        """The characters at some offsets, a shard at a time."""
-        self._check_materialise(len(offsets))
-        parts = []
-        while offsets:
-            shard = (self._start + offsets[0]) // self._shard_size
-            low = shard * self._shard_size - self._start
-            high = low + self._shard_size
-            if offsets.step > 0:
-                here = len(range(offsets[0], min(high, offsets[-1] + 1), offsets.step))
-            else:
-                here = len(range(offsets[0], max(low - 1, offsets[-1] - 1), offsets.step))
-            text = self._shards.text(shard)
-            parts.append("".join([text[offset - low] for offset in offsets[:here]]))
-            offsets = offsets[here:]
+        first, last = self._start + start, self._start + stop
+        size = self._characters.part_size
+        if first % size + stop - start > _NEAR_PARTS * size:
+            return "".join([decode(piece.data) for piece in self._pieces(start, stop)])
+        begin, text = self._characters.near(first)
+        if last <= begin + len(text):
+            return text[first - begin : last - begin]
+        parts = [text[first - begin :]]
+        while (first := begin + len(text)) < last:
+            begin, text = self._characters.near(first)
+            parts.append(text[: last - first])
         return "".join(parts)
+
+    def _stepped(self, offsets: range) -> "str | DistributedPrompt":
+        """The characters at some offsets."""
+        first, count = self._start + offsets.start, len(offsets)
+        # A range backwards may stop at -1.
+        characters = Stepped(self._characters, range(first, first + count * offsets.step, offsets.step))
+        if count > self.view_threshold:
+            return self._made(characters)
+        return "".join([decode(piece.data) for piece in characters.pieces(0, count)])
 
     def _cut(self, start: int, stop: int) -> "str | DistributedPrompt":
         return self._text(start, stop) if stop - start <= self.view_threshold else self._view(start, stop)
@@ -477,15 +495,15 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
     def _pieces_from_end(self) -> Iterator[Piece]:
         """The UTF-8 of the whole text, from the last piece to the first, in local offsets."""
         base = self._start
-        for run in self._shards.map_runs(list, base, base + self._length, reverse=True):
+        for run in self._characters.map_runs(list, base, base + self._length, reverse=True):
             for piece in run:
                 yield piece._replace(start=piece.start - base)
 
     def _pieces(self, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
         """The UTF-8 of a local range, piece by piece, in local offsets."""
         base = self._start
-        end = base + (self._length if stop is None else stop)
-        for piece in self._shards.pieces(base + start, end):
+        end = self._range().stop if stop is None else base + stop
+        for piece in self._characters.pieces(base + start, end):
             yield piece._replace(start=piece.start - base) if base else piece
 
     def _bounds(self, method: str, sub: str, start: Index, end: Index) -> tuple[int, int]:
@@ -493,33 +511,28 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         if not isinstance(sub, str):
             getattr("", method)(sub)  # type: ignore[unreachable]  # raises str's own error
         "".find(sub, start, end)
-        self._shards.check_open()
-        first = resolve(start, 0, self._length)
-        return first, min(resolve(end, self._length, self._length), self._length)
+        self._characters.check_open()
+        is_counted_from_start = all(bound is None or operator.index(bound) >= 0 for bound in (start, end))
+        length = OPEN_END if self._known_length < 0 and sub and is_counted_from_start else self._length
+        first = resolve(start, 0, length)
+        return first, min(resolve(end, length, length), length)
 
     def _first(self, method: str, sub: str, start: Index, end: Index) -> int:
         sub = plain(sub)
         first, last = self._bounds(method, sub, start, end)
         if not sub:
             return first if first <= last else -1
-        found = finding.find(self._shards, sub, self._start + first, self._start + last)
+        found = finding.find(self._characters, sub, self._start + first, self._start + last)
         return found - self._start if found >= 0 else -1
 
     def _last(self, method: str, sub: str, start: Index, end: Index) -> int:
         sub = plain(sub)
+        len(self)
         first, last = self._bounds(method, sub, start, end)
         if not sub:
             return last if first <= last else -1
-        found = finding.rfind(self._shards, sub, self._start + first, self._start + last)
+        found = finding.rfind(self._characters, sub, self._start + first, self._start + last)
         return found - self._start if found >= 0 else -1
-
-    def _check_materialise(self, length: int) -> None:
-        if length > MATERIALISE_LIMIT:
-            message = (
-                f"{length:,} characters: one ordinary string may have {MATERIALISE_LIMIT:,}; "
-                "take slices, iterate over chunks(), or use a view"
-            )
-            raise MaterialiseError(message)
 
 
 def open(address: str | os.PathLike[str], *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> DistributedPrompt:  # noqa: A001
@@ -545,11 +558,11 @@ def open(address: str | os.PathLike[str], *, cache_bytes: int = DEFAULT_CACHE_BY
     return DistributedPrompt(FileBackend(shown), cache_bytes=cache_bytes)
 
 
-def _reopen(kind: type[DistributedPrompt], shards: Shards, *place: int) -> DistributedPrompt:
-    """Unpickle a prompt or a view, from its start, length, two limits, and whether it owns the shards."""
+def _reopen(kind: type[DistributedPrompt], characters: Characters, *place: int) -> DistributedPrompt:
+    """Unpickle a prompt or a view, from its start, length, two limits, and whether it owns the characters."""
     start, length, view_threshold, image_limit, owns = place
     prompt = object.__new__(kind)
-    prompt._bind(shards, start, length, view_threshold, owns=bool(owns))  # its own class
+    prompt._bind(characters, start, length, view_threshold, owns=bool(owns))  # its own class
     prompt.image_limit = image_limit
     return prompt
 

@@ -1,10 +1,11 @@
 """Sequences whose items are made when they are asked for; they compare and print like lists."""
 
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from operator import index
-from typing import SupportsIndex, TypeVar, overload
+from typing import Any, Self, SupportsIndex, TypeVar, overload
 
 from distributed_prompt.errors import ArgumentError
 
@@ -23,6 +24,15 @@ class LazySequence(Sequence[Item_co]):
     def __len__(self) -> int:
         """Number of items."""
 
+    def length_up_to(self, bound: int) -> int:
+        """The length if it is below the bound, else the bound; may be known where the length is not."""
+        return min(len(self), bound)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is known how many items there are."""
+        return True
+
     @abstractmethod
     def item(self, number: int) -> Item_co:
         """The item of a number (from 0) that is in range."""
@@ -38,15 +48,17 @@ class LazySequence(Sequence[Item_co]):
     def __getitem__(self, key: SupportsIndex | slice) -> "Item_co | LazySequence[Item_co]":
         """One item, or a lazy slice."""
         if isinstance(key, slice):
-            return self.part(range(*key.indices(len(self))))
+            return self.part(range(*key.indices(self.length_up_to(slice_bound(key)))))
         if not hasattr(key, "__index__"):
             message = f"{type(self).__name__} indices must be integers or slices, not {type(key).__name__}"
             raise TypeError(message)
-        try:
-            return self.item(range(len(self))[key])
-        except IndexError:
+        number = index(key)
+        if number < 0:
+            number += len(self)
+        if not 0 <= number < self.length_up_to(number + 1):
             message = f"{type(self).__name__} index out of range"
-            raise IndexError(message) from None
+            raise IndexError(message)
+        return self.item(number)
 
     def __iter__(self) -> Iterator[Item_co]:
         """All items in order."""
@@ -63,8 +75,31 @@ class LazySequence(Sequence[Item_co]):
     def __repr__(self) -> str:
         """The beginnings of the first items, and how many more there are."""
         items = [_shown(item) for item in islice(self, _SHOWN_ITEMS)]
-        more = len(self) - len(items)
-        return f"[{', '.join(items)}{f', … {more:,} more' if more else ''}]"
+        if self.length_up_to(_SHOWN_ITEMS + 1) > _SHOWN_ITEMS:
+            items.append(f"… {len(self) - _SHOWN_ITEMS:,} more" if self.is_counted else "…")
+        return f"[{', '.join(items)}]"
+
+    def copy(self) -> Self:
+        """The same: it cannot change."""
+        return self
+
+    def _refuse(self, *_: object, **__: object) -> Any:  # as any method
+        message = (
+            f"{type(self).__name__} is lazy and cannot be changed or added to; list(x) makes an ordinary list of it"
+        )
+        raise TypeError(message)
+
+    append = extend = insert = pop = remove = clear = sort = reverse = _refuse
+    __setitem__ = __delitem__ = __add__ = __radd__ = __iadd__ = __mul__ = __rmul__ = __imul__ = _refuse
+
+
+def slice_bound(key: slice) -> int:
+    """What a length has to be known up to for the slice to be resolved: of no sequence more, of some less."""
+    if key.step is None or index(key.step) > 0:
+        bounds = [0 if key.start is None else index(key.start), -1 if key.stop is None else index(key.stop)]
+        if min(bounds) >= 0:
+            return bounds[1]
+    return sys.maxsize
 
 
 def _shown(item: object) -> str:

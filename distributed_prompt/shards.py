@@ -4,17 +4,21 @@ import os
 import sys
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import chain, islice, takewhile
+from collections.abc import Callable, Hashable, Iterator
+from itertools import islice, takewhile
+from pathlib import Path
 from threading import RLock
 from typing import TypeVar
 
 from distributed_prompt.backends.base import Backend
+from distributed_prompt.characters import Characters, Stats
 from distributed_prompt.errors import ClosedError, PackChangedError
+from distributed_prompt.geometry import SEGMENT_SHARDS, shard_count
+from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.pack import Pack
+from distributed_prompt.store.pack_writer import width
 from distributed_prompt.text.lines import newline_position
-from distributed_prompt.text.pieces import Piece, decode
+from distributed_prompt.text.pieces import Piece, decode, encode
 from distributed_prompt.workers import map_ahead
 
 Result = TypeVar("Result")
@@ -25,28 +29,7 @@ _NEAR_RUNS = 3
 _NEAR_BYTES = 2**16
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What reading has cost so far.
-
-    Attributes:
-        hits: shards asked for and found decoded in the cache.
-        misses: shards asked for and not found there.
-        decoded_shards: shards read, checked and decompressed, passes included.
-        decoded_bytes: UTF-8 bytes of these.
-        cached_bytes: memory that the cached shards take now.
-        images: how often the text, or a range of it, was written as an image for a string.
-    """
-
-    hits: int = 0
-    misses: int = 0
-    decoded_shards: int = 0
-    decoded_bytes: int = 0
-    cached_bytes: int = 0
-    images: int = 0
-
-
-class Shards:
+class Shards(Characters):
     """The text of one pack by shard. Safe to use from any thread.
 
     Single shards are kept, least recently used ones dropped first, so that together they stay within
@@ -63,7 +46,7 @@ class Shards:
         """Take an open backend; nothing is decoded yet."""
         self._backend = backend
         self.pack = backend.pack
-        self.shard_size = self.pack.metadata.shard_size
+        self.shard_size = self.part_size = self.pack.metadata.shard_size
         self._closed = False
         self.owned = False
         self.cache_bytes = cache_bytes
@@ -74,6 +57,32 @@ class Shards:
         _instances.add(self)
         self._hits = self._misses = self._decoded_shards = self._decoded_bytes = self._cached_bytes = 0
         self._images = 0
+
+    @property
+    def length(self) -> int:
+        """Characters of the pack."""
+        return self.pack.metadata.length
+
+    @property
+    def key(self) -> Hashable:
+        """The root digest."""
+        return self.pack.metadata.root_digest
+
+    @property
+    def name(self) -> str:
+        """That of the pack."""
+        return self.pack.name
+
+    @property
+    def folder(self) -> Path:
+        """Where the pack is."""
+        return Path(self.pack.name).parent
+
+    def describe(self, start: int, length: int) -> str:
+        """How many shards a range covers, and their size."""
+        first = start // self.shard_size
+        shards = shard_count(start + length, self.shard_size) - first if length else 0
+        return f"shards={shards:,}, shard_size={self.shard_size:,}"
 
     @property
     def stats(self) -> Stats:
@@ -94,11 +103,16 @@ class Shards:
         data = self.pack.utf8(shard)
         text = self._decode(shard, data)
         self._count(1, len(data))
-        self.keep(shard, text)
+        self._keep(shard, text)
         return text
 
-    def keep(self, shard: int, text: str) -> None:
-        """Put a decoded shard into the cache."""
+    def keep(self, piece: Piece) -> None:
+        """Put a whole decoded shard into the cache."""
+        shard, inside = divmod(piece.start, self.shard_size)
+        if not inside and piece.characters == self.pack.characters(shard):
+            self._keep(shard, decode(piece.data))
+
+    def _keep(self, shard: int, text: str) -> None:
         with self._lock:
             if self._closed or shard in self._texts:
                 return
@@ -109,6 +123,52 @@ class Shards:
             while self._cached_bytes > self.cache_bytes and len(self._texts) > 1:
                 oldest, _ = self._texts.popitem(last=False)
                 self._cached_bytes -= self._text_bytes.pop(oldest)
+
+    def near(self, offset: int) -> tuple[int, str]:
+        """The shard that a character is in, from the cache or decoded into it."""
+        shard = offset // self.shard_size
+        return shard * self.shard_size, self.text(shard)
+
+    def ascii_part(self, offset: int) -> int:
+        """As the base class says; the directory knows."""
+        shard, inside = divmod(offset, self.shard_size)
+        segment, number = divmod(shard, SEGMENT_SHARDS)
+        if self.pack.directory.sizes(segment).width[number]:
+            return 0
+        return self.pack.characters(shard) - inside
+
+    def range_width(self, start: int, stop: int) -> int:
+        """As the base class says; the directory tells it of shards wholly inside, those at the edges are decoded."""
+        size = self.shard_size
+        first, last = -(-start // size), stop // size
+        if first > last:
+            return width(encode(self.text(start // size)[start % size : stop % size]))
+        edges = [(start // size, start % size, size)] if start % size else []
+        edges += [(last, 0, stop % size)] if stop % size else []
+        widest = max((width(encode(self.text(shard)[a:b])) for shard, a, b in edges), default=0)
+        for segment in range(first // SEGMENT_SHARDS, -(-last // SEGMENT_SHARDS)):
+            base = segment * SEGMENT_SHARDS
+            widths = self.pack.directory.sizes(segment).width[max(0, first - base) : last - base]
+            widest = max(widest, max(widths, default=0))
+        return widest
+
+    @property
+    def newlines(self) -> int:
+        """As the base class says; the metadata tells."""
+        self.check_open()
+        return self.pack.metadata.newlines
+
+    @property
+    def lines(self) -> int:
+        """As the base class says; the metadata tells."""
+        self.check_open()
+        return self.pack.metadata.lines
+
+    @property
+    def documents(self) -> DocumentTable:
+        """Those of the pack."""
+        self.check_open()
+        return self.pack.documents
 
     def newlines_before(self, offset: int) -> int:
         """Newlines among the characters before an offset. Decodes the shard that it lies in, if it lies inside one."""
@@ -122,15 +182,6 @@ class Shards:
         self.check_open()
         shard, inside = self.pack.directory.find_newline(ordinal)
         return shard * self.shard_size + newline_position(self.text(shard), inside)
-
-    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """The UTF-8 of a range, a shard at a time, decoded ahead on the worker threads.
-
-        Args:
-            start: offset of the first character.
-            stop: offset after the last character.
-        """
-        return chain.from_iterable(self.map_runs(list, start, stop))
 
     def map_runs(
         self,

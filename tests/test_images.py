@@ -21,6 +21,7 @@ from distributed_prompt import images, mapped
 from distributed_prompt.errors import ClosedError, CorruptPackError, MaterialiseError
 from distributed_prompt.string_layout import Kind
 from distributed_prompt.text.pieces import Piece
+from tests.inside import shards_of
 from tests.strategies import bounds, outcome, shard_sizes, texts
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="strings are mapped on Linux only")
@@ -413,7 +414,7 @@ def test_without_proc_any_folder_will_do(monkeypatch: pytest.MonkeyPatch, tmp_pa
 @pytest.mark.parametrize("shard", [0, 3, 40, 99])
 def test_a_damaged_shard_is_an_error_and_nothing_is_left(shard: int, monkeypatch: pytest.MonkeyPatch) -> None:
     prompt = prompt_of("abcdefghij" * 1000, 100)
-    pack = prompt._shards.pack
+    pack = shards_of(prompt).pack
     sound = type(pack).piece
 
     def damaged(self: object, number: int, blob: object) -> Piece:
@@ -434,7 +435,7 @@ def test_a_damaged_file_is_an_error(folder: Path, tmp_path: Path) -> None:
     dp.ingest_string(TEXT + "needle in it", path, shard_size=3000)
     data = bytearray(path.read_bytes())
     with dp.open(path) as prompt:
-        blob = bytes(prompt._shards.pack.blobs(1, 1)[1])
+        blob = bytes(shards_of(prompt).pack.blobs(1, 1)[1])
         at = data.index(blob[:16]) + 12
     data[at] ^= 1
     path.write_bytes(data)

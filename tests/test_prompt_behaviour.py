@@ -26,6 +26,7 @@ from distributed_prompt import DistributedPrompt
 from distributed_prompt.errors import ArgumentError, ClosedError, DPromptError, MaterialiseError, PackChangedError
 from distributed_prompt.images import MATERIALISE_LIMIT
 from distributed_prompt.prompt import VIEW_THRESHOLD
+from tests.inside import shards_of
 
 SHARD_SIZE = 100
 CHILD_SECONDS = 10
@@ -124,10 +125,14 @@ def test_a_view_keeps_the_threshold_of_its_prompt(prompt: DistributedPrompt) -> 
     assert type(prompt.view(5, 50)[1:11]) is str
 
 
-def test_a_slice_with_a_step_is_always_a_string(prompt: DistributedPrompt, pattern_text: str) -> None:
-    prompt.view_threshold = 10
-    assert prompt[::-1] == pattern_text[::-1]
+def test_a_long_slice_with_a_step_is_a_prompt_too(prompt: DistributedPrompt, pattern_text: str) -> None:
     assert type(prompt[::2]) is str
+    prompt.view_threshold = 10
+    backwards = prompt[::-1]
+    assert type(backwards) is DistributedPrompt
+    assert backwards == pattern_text[::-1]
+    assert backwards[5:9] == pattern_text[::-1][5:9]
+    assert type(prompt[:20:2]) is str
 
 
 def test_views_share_the_cache_and_the_counters_of_their_prompt(prompt: DistributedPrompt) -> None:
@@ -202,8 +207,9 @@ def test_a_text_too_long_for_one_string_says_what_to_use_instead() -> None:
     for operation in (str, hash, format):
         with pytest.raises(MaterialiseError, match=r"at most 8,388,608 \(image_limit.*chunks\(\)"):
             operation(prompt)
-    with pytest.raises(MaterialiseError, match=r"^16,777,217 characters: .*chunks\(\)"):
-        prompt[::-1]
+    for method in (prompt.encode, prompt.format):
+        with pytest.raises(MaterialiseError, match=rf"^{method.__name__}\b.*: 16,777,217 characters; .*chunks\(\)"):
+            method()
     assert str(prompt.view(1)) == "a" * MATERIALISE_LIMIT
     assert prompt[::2] == "a" * (MATERIALISE_LIMIT // 2 + 1)
 
@@ -308,7 +314,7 @@ def test_an_iteration_that_was_begun_ends_with_an_error_when_the_prompt_closes(p
 def test_a_shard_that_is_being_decoded_when_the_prompt_closes_is_not_kept(
     prompt: DistributedPrompt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = prompt._shards.pack.store
+    store = shards_of(prompt).pack.store
     read = store.get
 
     def close_after(*arguments: object) -> object:

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distributed_prompt import DistributedPrompt
-from distributed_prompt.errors import MaterialiseError
 from tests.strategies import bounds, cased_texts, needles, outcome, shard_sizes, texts
 
 PREDICATES = [name for name in dir(str) if name.startswith("is")]
@@ -188,15 +187,6 @@ def test_a_call_gives_the_result_or_the_type_of_error_that_str_gives(text: str, 
 
 def test_every_name_of_str_is_one_of_a_prompt() -> None:
     assert set(dir(str)) - set(dir(DistributedPrompt)) == set()
-
-
-@pytest.mark.parametrize("name", sorted({*PLAIN, "replace", "encode", "join", "format", "translate", "zfill"}))
-def test_what_makes_ordinary_strings_is_refused_above_the_threshold_and_says_what_to_do(name: str) -> None:
-    prompt = DistributedPrompt.from_text("a b c")
-    prompt.view_threshold = 4
-    arguments: tuple[Any, ...] = {"replace": ("a", "b"), "join": ([],), "translate": ({},), "zfill": (3,)}.get(name, ())
-    with pytest.raises(MaterialiseError, match=rf"{name}: 5 characters; .*view_threshold.*as_str"):
-        getattr(prompt, name)(*arguments)
 
 
 def test_a_wrong_argument_is_wrong_for_a_text_of_any_length() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import distributed_prompt as dp
 from distributed_prompt.workers import WORKERS, map_ahead
+from tests.inside import shards_of
 
 TEXT = "to be or not to be, that is the question\n" * 500
 
@@ -69,7 +70,7 @@ def test_a_pass_that_the_garbage_collector_ends_on_a_worker_does_not_hang() -> N
 @pytest.mark.timeout(60)
 def test_a_pass_that_ends_while_the_counters_are_read_does_not_hang() -> None:
     prompt = dp.DistributedPrompt.from_text(TEXT, shard_size=10)
-    shards = prompt._shards
+    shards = shards_of(prompt)
     pieces = shards._read(range(3))
     next(pieces)
 

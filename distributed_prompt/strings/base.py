@@ -1,11 +1,17 @@
 """What a text is to have so that the methods of ``str`` can be added to it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Any, Generic, SupportsIndex, TypeVar, cast
+from collections.abc import Iterable, Iterator
+from typing import Generic, SupportsIndex, TypeVar, cast
 
+from distributed_prompt.characters import Characters
+from distributed_prompt.derived.joined import Joined, Repeated
+from distributed_prompt.derived.transformed import Transformed
+from distributed_prompt.derived.walk import Range
 from distributed_prompt.errors import MaterialiseError
+from distributed_prompt.images import MATERIALISE_LIMIT
 from distributed_prompt.text.pieces import Piece
+from distributed_prompt.text.transform import AnyTransform
 
 View = TypeVar("View")
 Value = TypeVar("Value")
@@ -39,6 +45,22 @@ class TextBase(ABC, Generic[View]):
         """As ``str``'s."""
 
     @abstractmethod
+    def count(self, sub: str, start: Index = None, end: Index = None, /) -> int:
+        """As ``str``'s."""
+
+    @abstractmethod
+    def _length_up_to(self, bound: int) -> int:
+        """The length if it is below the bound, else the bound; may be known where the length is not."""
+
+    @abstractmethod
+    def _range(self) -> Range:
+        """What the text is of some characters; the end may be left open."""
+
+    @abstractmethod
+    def _made(self, characters: Characters) -> "TextBase[View]":
+        """All of some other characters as a text of the same kind, which is what a view is, and thresholds."""
+
+    @abstractmethod
     def _cut(self, start: int, stop: int) -> str | View:
         """A range that is in range: a string, or a view above the threshold."""
 
@@ -50,26 +72,44 @@ class TextBase(ABC, Generic[View]):
     def _pieces_from_end(self) -> Iterator[Piece]:
         """The whole text, from the last piece to the first."""
 
-    def _real(self, method: str, *arguments: object) -> Any:  # whatever str's gives
-        """What ``str``'s own method gives for the whole text; wrong arguments are wrong for a text of any length.
+    def _is_long(self) -> bool:
+        """Whether the text is longer than ``view_threshold``."""
+        return self._length_up_to(self.view_threshold + 1) > self.view_threshold
 
-        Raises:
-            MaterialiseError: the text is longer than ``view_threshold``.
-        """
-        call = getattr(str, method)
-        strings = [plain(argument) for argument in arguments]
-        if len(self) > self.view_threshold:
-            call("", *strings)
-        self._check_real(method, len(self))
-        return call(str(self), *strings)
+    def _transformed(self, transform: AnyTransform, *arguments: object) -> str | View:
+        """The lazy result of a text that is long, else the string that ``str``'s method of the same name gives."""
+        if self._is_long():
+            return cast("View", self._made(Transformed(self._range(), transform)))
+        return cast("str", getattr(str(self), str(transform))(*arguments))
+
+    def _joined(self, texts: "Iterable[str | TextBase[View] | View]", length: int, times: int = 1) -> str | View:
+        """Texts one after the other, and all that so many times; together they have ``length`` characters."""
+        parts = [cast("str | TextBase[View]", text) for text in texts]
+        parts = [part for part in parts if (part if isinstance(part, str) else part._length_up_to(1))]
+        if length <= self.view_threshold:
+            return "".join(map(str, parts)) * times
+        if len(parts) == times == 1 and not isinstance(parts[0], str):
+            return parts[0]._cut(0, length)
+        characters = self._range().characters
+        ranges = [_held(characters, part) if isinstance(part, str) else part._range() for part in parts]
+        return cast("View", self._made(Joined(tuple(ranges), times)))
 
     def _check_real(self, what: str, length: int) -> None:
-        if length > self.view_threshold:
+        """For what has no lazy form.
+
+        Raises:
+            MaterialiseError: there would be too much of it.
+        """
+        if length > MATERIALISE_LIMIT:
             message = (
-                f"{what}: {length:,} characters; ordinary strings and lists are made of up to {self.view_threshold:,} "
-                "(view_threshold): take slices, iterate over chunks(), or use as_str()"
+                f"{what}: {length:,} characters; one ordinary result may have {MATERIALISE_LIMIT:,}: take slices, "
+                "iterate over chunks(), or use as_str()"
             )
             raise MaterialiseError(message)
+
+
+def _held(characters: Characters, text: str) -> Range:
+    return Range(Repeated(characters, text, len(text)), 0, len(text))
 
 
 def plain(value: Value) -> Value:

@@ -1,46 +1,53 @@
 """``+``, ``*``, ``%`` and the order of texts."""
 
 import operator
+import sys
 from collections.abc import Callable
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, cast
 
+from distributed_prompt.derived.joined import Repeated
 from distributed_prompt.strings.base import TextBase, View, plain
 from distributed_prompt.text.pieces import decode
 
+_SHORT = 2**16
+
 
 class Operators(TextBase[View]):
-    """Texts that are made are ordinary strings; comparing takes one pass, up to the first difference."""
+    """Texts that are made are strings up to ``view_threshold``; comparing is one pass, up to the first difference."""
 
     __slots__ = ()
 
-    def __add__(self, value: object, /) -> str:
+    def __add__(self, value: object, /) -> str | View:
         """Return self+value.
 
-        Cost: both texts and the result, in memory.
+        Cost: up to ``view_threshold`` both texts and the result, in memory; above it no shard.
         """
         if not isinstance(value, str | TextBase):
             return NotImplemented
-        self._check_real("+", len(self) + len(value))
-        return str(self) + str(value)
+        return self._joined((self, value), len(self) + len(value))
 
-    def __radd__(self, value: object, /) -> str:
+    def __radd__(self, value: object, /) -> str | View:
         """Return value+self.
 
         Cost: as ``+``.
         """
         if not isinstance(value, str):
             return NotImplemented
-        self._check_real("+", len(self) + len(value))
-        return value + str(self)
+        return self._joined((value, self), len(value) + len(self))
 
-    def __mul__(self, value: SupportsIndex, /) -> str:
+    def __mul__(self, value: SupportsIndex, /) -> str | View:
         """Return self*value.
 
-        Cost: the text and the result, in memory.
+        Cost: as ``+``.
         """
         "" * value  # raises str's own errors
-        self._check_real("*", len(self) * max(0, operator.index(value)))
-        return str(self) * value
+        times = max(0, operator.index(value))
+        length = len(self) * times
+        if length > sys.maxsize:
+            "xx" * sys.maxsize  # as above
+        if self.view_threshold < length and len(self) <= _SHORT:
+            return cast("View", self._made(Repeated(self._range().characters, str(self), length)))
+        return self._joined((self,), length, times)
 
     __rmul__ = __mul__
 

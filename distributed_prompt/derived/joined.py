@@ -1,0 +1,152 @@
+"""Texts one after the other: ``+``, ``*``, ``join`` and what fills a text up to a width."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from itertools import accumulate
+from typing import Generic, TypeVar
+
+from distributed_prompt.characters import Characters
+from distributed_prompt.derived.base import Derived
+from distributed_prompt.derived.walk import Range
+from distributed_prompt.text.pieces import Piece, encode
+
+Result = TypeVar("Result")
+
+_PART_CHARACTERS = 2**17
+
+
+class Repeated(Derived):
+    """A string, over and over again up to a length."""
+
+    def __init__(self, base: Characters, text: str, length: int) -> None:
+        """Take the string, which is not empty, and for whose sake it is repeated."""
+        super().__init__(base)
+        self._text = text
+        self._length = length
+
+    @property
+    def recipe(self) -> tuple[object, ...]:
+        """As the base class says."""
+        return self.base, self._text, self._length
+
+    @property
+    def length(self) -> int:
+        """As the base class says."""
+        return self._length
+
+    def describe(self, start: int, length: int) -> str:
+        """As the base class says."""
+        del start, length
+        return f"{self._text[:20]!r} repeated"
+
+    def near(self, offset: int) -> tuple[int, str]:
+        """As the base class says."""
+        if offset >= self._length:
+            return self._length, ""
+        start = offset - offset % _PART_CHARACTERS
+        characters = min(_PART_CHARACTERS, self._length - start)
+        first = start % len(self._text)
+        text = self._text[first : first + characters]
+        missing = characters - len(text)
+        return start, text + (self._text * -(-missing // len(self._text)))[:missing]
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        """As the base class says."""
+        while start < min(stop, self._length):
+            first, text = self.near(start)
+            text = text[start - first : stop - first]
+            yield Piece(start, len(text), encode(text))
+            start += len(text)
+
+
+class Joined(Derived):
+    """Ranges one after the other, and all of them again so many times. Their parts are its parts."""
+
+    def __init__(self, ranges: tuple[Range, ...], times: int = 1) -> None:
+        """Take the ranges, at least one."""
+        super().__init__(ranges[0].characters)
+        self._ranges = ranges
+        self._times = times
+
+    @property
+    def recipe(self) -> tuple[object, ...]:
+        """As the base class says."""
+        return self._ranges, self._times
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Where each range ends."""
+        return list(accumulate(r.characters.length_up_to(r.stop) - r.start for r in self._ranges))
+
+    @property
+    def length(self) -> int:
+        """As the base class says."""
+        return self._ends[-1] * self._times
+
+    def describe(self, start: int, length: int) -> str:
+        """As the base class says."""
+        del start, length
+        return f"{len(self._ranges) * self._times:,} texts joined, one of {self.name}"
+
+    def near(self, offset: int) -> tuple[int, str]:
+        """As the base class says."""
+        if offset >= self.length:
+            return self.length, ""
+        number = bisect_right(self._ends, offset % self._ends[-1])
+        characters, start, stop = self._ranges[number]
+        base = offset - offset % self._ends[-1] + self._begin(number)
+        first, text = characters.near(offset - base + start)
+        begin = max(first, start)
+        return base + begin - start, text[begin - first : stop - first]
+
+    def _begin(self, number: int) -> int:
+        return self._ends[number - 1] if number else 0
+
+    def _spans(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[tuple[Range, int]]:
+        """What lies within ``[start, stop)`` of each range, and what to add to its offsets."""
+        cycle = self._ends[-1]
+        if start >= min(stop, self.length):
+            return
+        stop = min(stop, self.length)
+        rounds = range(start // cycle, (stop - 1) // cycle + 1)
+        numbers = range(len(self._ranges))
+        for round_ in reversed(rounds) if reverse else rounds:
+            for number in reversed(numbers) if reverse else numbers:
+                base = round_ * cycle + self._begin(number)
+                low = max(start, base)
+                high = min(stop, round_ * cycle + self._ends[number])
+                if low < high:
+                    characters, first, _ = self._ranges[number]
+                    shift = base - first
+                    yield Range(characters, low - shift, high - shift), shift
+
+    def map_runs(
+        self, function: Callable[[Iterator[Piece]], Result], start: int, stop: int, *, reverse: bool = False
+    ) -> Iterator[Result]:
+        """As the base class says."""
+        for source, shift in self._spans(start, stop, reverse=reverse):
+            shifted = _Shifted(function, shift)
+            yield from source.characters.map_runs(shifted, source.start, source.stop, reverse=reverse)
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        """As the base class says."""
+        for run in self.map_runs(list, start, stop):
+            yield from run
+
+    def range_width(self, start: int, stop: int) -> int:
+        """As the base class says: as the ranges know it."""
+        stop = min(stop, start + 2 * self._ends[-1])
+        widths = (r.characters.range_width(r.start, r.stop) for r, _ in self._spans(start, stop))
+        return max(widths, default=0)
+
+
+class _Shifted(Generic[Result]):
+    """Calls a function with pieces whose offsets are counted from elsewhere."""
+
+    def __init__(self, function: Callable[[Iterator[Piece]], Result], shift: int) -> None:
+        self._function = function
+        self._shift = shift
+
+    def __call__(self, pieces: Iterator[Piece]) -> Result:
+        return self._function(piece._replace(start=piece.start + self._shift) for piece in pieces)

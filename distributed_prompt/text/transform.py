@@ -1,0 +1,32 @@
+"""What makes one text of another, a part at a time."""
+
+from abc import ABC, abstractmethod
+from typing import Any, Generic, TypeVar
+
+from distributed_prompt.text.parts import Part
+
+State = TypeVar("State")
+
+
+class Transform(ABC, Generic[State]):
+    """Makes of each part of a text its share of the result.
+
+    Hashable; equal transforms make the same of the same text.
+    """
+
+    @property
+    @abstractmethod
+    def first(self) -> State:
+        """The state before the first part."""
+
+    @property
+    def keeps_ascii(self) -> bool:
+        """Whether an ASCII part becomes as many ASCII characters, and leaves the state alone."""
+        return False
+
+    @abstractmethod
+    def apply(self, part: Part, state: State) -> tuple[str, State]:
+        """A part's share of the result, and the state before the next part."""
+
+
+AnyTransform = Transform[Any]
