@@ -412,7 +412,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         """The documents that the text was packed from, as a mapping from name to text, in the order of the text.
 
         In a view, those that lie in it at least in part, and of them that part. A document longer than
-        ``view_threshold`` is a view.
+        ``view_threshold`` is a view. A text made of others (``prompt.lower()``) has none.
 
         Cost: no shard; each use as it says.
         """

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from distributed_prompt.cli import main
+from tools.method_table import BEGIN, END, table
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -67,3 +68,10 @@ def test_every_block_of_the_readme_does_what_it_shows(clean_folder: Path) -> Non
 def test_the_readme_lists_every_command() -> None:
     text = README.read_text(encoding="utf-8")
     assert [name for name in main.commands if f"| `{name} " not in text] == []
+
+
+def test_the_table_of_methods_is_what_the_methods_do_and_say() -> None:
+    _, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    shown, end, _ = rest.partition(END)
+    assert end
+    assert shown == table(), "make methods writes it anew"
