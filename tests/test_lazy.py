@@ -207,6 +207,13 @@ def test_what_encodes_whole_texts_is_refused_in_parts(encoding: str) -> None:
         DistributedPrompt.from_text("abc").encoded(encoding)
 
 
+def test_what_cannot_be_encoded_says_where_it_is() -> None:
+    prompt = DistributedPrompt.from_text("abcdef\u20ac", shard_size=3)
+    with pytest.raises(UnicodeEncodeError, match="position 0") as caught:
+        list(prompt.encoded("ascii"))
+    assert caught.value.__notes__ == ["positions are counted from offset 6 of the text"]
+
+
 def test_a_lazy_sequence_says_how_to_be_changed() -> None:
     prompt = DistributedPrompt.from_text("a b c")
     prompt.view_threshold = 1
@@ -242,9 +249,8 @@ def test_a_search_in_a_mapped_text_decodes_what_a_search_without_regard_to_case_
         lower: Any = prompt.lower()
         plain = long_prompt()
         must = decoded_by(plain, partial(plain.find, name.capitalize()))
-        # What is decoded ahead differs from run to run.
-        ahead = 60 if must > 10 else 2
-        assert decoded_by(prompt, partial(lower.find, name)) <= must + ahead
+        # What is decoded ahead differs from run to run, once the worker threads are at it.
+        assert decoded_by(prompt, partial(lower.find, name)) <= (must + 2 if must < 8 else 401)
         assert lower.find(name) == plain.find(name.capitalize())
 
 

@@ -25,6 +25,7 @@ import pytest
 import distributed_prompt as dp
 from tests.model_text import HEAD, LONG_LINE, QUERY, TAIL, ModelText
 
+ROOT = Path(__file__).resolve().parent.parent
 CHARACTERS = 300_000_000
 LIMIT_MB = 150
 TIMEOUT_S = 240
@@ -32,16 +33,9 @@ TIMEOUT_S = 240
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="strings are mapped on Linux only")
 
 RUN = """
-import json, sys, threading
+import json, sys
 import distributed_prompt as dp
-
-def anonymous_kb():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
-
-def watch():
-    while not done.wait(0.002):
-        peaks.append(anonymous_kb())
+from bench.watching import Watched
 
 class Sink:  # a file that keeps nothing
     def __init__(self):
@@ -51,17 +45,10 @@ class Sink:  # a file that keeps nothing
     def flush(self):
         pass
 
-peaks, done = [anonymous_kb()], threading.Event()
 namespace = {"__name__": "__main__", "context": dp.open(sys.argv[1]), "sink": Sink()}
-watcher = threading.Thread(target=watch)
-watcher.start()
-try:
+with Watched() as watched:
     exec(sys.stdin.read(), namespace)
-finally:
-    peaks.append(anonymous_kb())
-    done.set()
-    watcher.join()
-print(json.dumps({"answer": namespace["answer"], "peak_mb": max(peaks) / 1000}))
+print(json.dumps({"answer": namespace["answer"], "peak_mb": watched.peak_bytes / 1e6}))
 """
 
 
@@ -282,7 +269,7 @@ CELLS = {
         lambda text: [p[-30:] for p in text.slice(0, 60_000_000).split("\n\n")][:50],
     ),
     "split into words": Cell(
-        "words = context[:20_000_000].split()\nanswer = [len(words), words[:5], words[1_000_000]]",
+        "words = context[:20_000_000].split()\nanswer = [len(words), list(words[:5]), words[1_000_000]]",
         lambda text: [
             len(words := text.slice(0, 20_000_000).split()),
             words[:5],
@@ -418,18 +405,18 @@ def pack(text: ModelText, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", CELLS)
 def test_a_cell_gives_what_str_gives_in_little_memory(name: str, pack: Path, text: ModelText) -> None:
-    command = [sys.executable, "-c", RUN, str(pack)]
     cell = CELLS[name]
     ran = subprocess.run(
-        command,
+        [sys.executable, "-c", RUN, str(pack)],
         input=cell.code,
         check=False,
         capture_output=True,
         encoding="utf-8",
         timeout=TIMEOUT_S,
+        cwd=ROOT,
         env=os.environ | {"PYTHONUTF8": "1"},
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
-    found = json.loads(ran.stdout.splitlines()[-1])
+    found = json.loads(ran.stdout.split("\n")[-2])
     assert found["answer"] == cell.expected(text)
     assert found["peak_mb"] < LIMIT_MB

@@ -5,11 +5,13 @@ They are imported from the running interpreter; where it came without its tests,
 
 import os
 import unittest
+from itertools import product
 
 import pytest
 
 from distributed_prompt import DistributedPrompt
 from distributed_prompt.backends.memory_backend import MemoryBackend
+from distributed_prompt.prompt import VIEW_THRESHOLD
 
 string_tests = pytest.importorskip("test.string_tests", reason="this Python came without its own tests")
 BASES: tuple[type, ...] = (
@@ -19,12 +21,13 @@ BASES: tuple[type, ...] = (
 )
 
 
-def prompts(size: int) -> type[DistributedPrompt]:
+def prompts(size: int, view_threshold: int = VIEW_THRESHOLD) -> type[DistributedPrompt]:
     """Prompts of one shard size, made as strings are: what the tests take for their kind of string."""
 
     class Prompt(DistributedPrompt):
         def __init__(self, text: object = "") -> None:
             super().__init__(MemoryBackend(str(text), size))
+            self.view_threshold = view_threshold
 
     return Prompt
 
@@ -37,9 +40,11 @@ SLOWEST = ("test_adaptive_find",)
 NEVER = ("test_find_many_lengths",)
 
 FULL = 64
-for each in (1, 2, 3, FULL):
-    name = f"TestShardsOf{each}"
+for each, threshold in product((1, 2, 3, FULL), (VIEW_THRESHOLD, 0)):
+    # With a threshold of 0 whatever is not empty comes out lazy.
+    name = f"Test{'' if threshold else 'Lazy'}ShardsOf{each}"
     soak = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
     left_out = NEVER + (() if soak or each == FULL else SLOW) + (() if each == FULL else SLOWEST)
     # Subjects, arguments and members of lists alike are prompts.
-    globals()[name] = type(name, (*BASES, unittest.TestCase), {"type2test": prompts(each)} | dict.fromkeys(left_out))
+    kind = prompts(each, threshold)
+    globals()[name] = type(name, (*BASES, unittest.TestCase), {"type2test": kind} | dict.fromkeys(left_out))

@@ -244,7 +244,12 @@ class Transforms(TextBase[View]):
 
     def _encoded(self, encoder: IncrementalEncoder) -> Iterator[bytes]:
         for piece in self._pieces():
-            if part := encoder.encode(decode(piece.data)):
+            try:
+                part = encoder.encode(decode(piece.data))
+            except UnicodeEncodeError as error:
+                error.add_note(f"positions are counted from offset {piece.start:,} of the text")
+                raise
+            if part:
                 yield part
         if part := encoder.encode("", final=True):
             yield part
