@@ -17,6 +17,7 @@ from distributed_prompt.errors import DPromptError
 from distributed_prompt.prompt import DistributedPrompt, open  # noqa: A004  # dp.open, as gzip.open
 
 if TYPE_CHECKING:
+    from distributed_prompt import re
     from distributed_prompt.appending import append, convert
     from distributed_prompt.packing import PackInfo, ingest_file, ingest_string, pack
     from distributed_prompt.unpacking import unpack
@@ -35,6 +36,7 @@ __all__ = [
     "ingest_string",
     "open",
     "pack",
+    "re",
     "unpack",
     "verify",
 ]
@@ -55,6 +57,8 @@ def __getattr__(name: str) -> object:
     """Import what writes packs when it is first used: most programs only read."""
     if name in _HOMES:
         return getattr(import_module(f"distributed_prompt.{_HOMES[name]}"), name)
+    if name == "re":
+        return import_module("distributed_prompt.re")
     if name == "__version__":
         return import_module("importlib.metadata").version("distributed-prompt")
     message = f"module {__name__!r} has no attribute {name!r}"

@@ -1,0 +1,361 @@
+"""Compiled regular expressions for prompts: what ``re.Pattern`` and ``re.Match`` are for strings."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from operator import index
+from typing import Any, Self, SupportsIndex
+
+from distributed_prompt.derived.transformed import Transformed
+from distributed_prompt.derived.walk import Range, walk
+from distributed_prompt.errors import MaterialiseError
+from distributed_prompt.images import MATERIALISE_LIMIT
+from distributed_prompt.prompt import DistributedPrompt
+from distributed_prompt.strings import plain
+from distributed_prompt.text.reach import Reach, reach
+from distributed_prompt.text.regex_substitution import RegexSubstitution
+from distributed_prompt.text.windows import CONTEXT_LIMIT, TooFarError, Windows
+
+Replacement = str | Callable[[Any], str]
+_FIRST_WINDOW = 2**10
+
+
+class Match:
+    """A match in a prompt, as ``re.Match`` is one in a string; all offsets are the prompt's.
+
+    Attributes:
+        re: the pattern.
+        string: the prompt.
+        pos: where the search began.
+        endpos: where it was to end.
+    """
+
+    __slots__ = ("_match", "_shift", "endpos", "pos", "re", "string")
+
+    def __init__(
+        self, pattern: "Pattern", prompt: DistributedPrompt, match: "re.Match[str]", shift: int, bounds: tuple[int, int]
+    ) -> None:
+        """Take a match in a part of the prompt, and what to add to its offsets."""
+        self.re = pattern
+        self.string = prompt
+        self.pos, self.endpos = bounds
+        self._match = match
+        self._shift = shift
+
+    def _offset(self, offset: int) -> int:
+        return offset + self._shift if offset >= 0 else offset
+
+    def start(self, group: int | str = 0, /) -> int:
+        """Return index of the start of the substring matched by group."""
+        return self._offset(self._match.start(group))
+
+    def end(self, group: int | str = 0, /) -> int:
+        """Return index of the end of the substring matched by group."""
+        return self._offset(self._match.end(group))
+
+    def span(self, group: int | str = 0, /) -> tuple[int, int]:
+        """For match object m, return the 2-tuple (m.start(group), m.end(group))."""
+        start, end = self._match.span(group)
+        return self._offset(start), self._offset(end)
+
+    @property
+    def regs(self) -> tuple[tuple[int, int], ...]:
+        """The spans of all groups."""
+        return tuple((self._offset(start), self._offset(end)) for start, end in self._match.regs)
+
+    def group(self, *groups: int | str) -> Any:
+        """Return subgroup(s) of the match by indices or names. For 0 returns the entire match."""
+        return self._match.group(*groups)
+
+    def groups(self, default: Any = None) -> tuple[Any, ...]:
+        """Return a tuple containing all the subgroups of the match, from 1."""
+        return self._match.groups(default)
+
+    def groupdict(self, default: Any = None) -> dict[str, Any]:
+        """Return a dictionary containing all the named subgroups of the match, keyed by the subgroup name."""
+        return self._match.groupdict(default)
+
+    def expand(self, template: str) -> str:
+        """Return the string obtained by doing backslash substitution on the string template, as done by sub()."""
+        return self._match.expand(plain(template))
+
+    @property
+    def lastindex(self) -> int | None:
+        """The number of the last matched group."""
+        return self._match.lastindex
+
+    @property
+    def lastgroup(self) -> str | None:
+        """The name of the last matched group."""
+        return self._match.lastgroup
+
+    def __getitem__(self, group: int | str, /) -> Any:
+        """Return m.group(group)."""
+        return self._match[group]
+
+    def __bool__(self) -> bool:
+        """Always true."""
+        return True
+
+    def __copy__(self) -> Self:
+        """The same: it cannot change."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """The same: it cannot change."""
+        return self
+
+    def __repr__(self) -> str:
+        """As that of ``re.Match``."""
+        return f"<distributed_prompt.re.Match object; span={self.span()!r}, match={self.group()[:50]!r}>"
+
+
+class Pattern:
+    """A compiled regular expression, for prompts and, through the standard library's own, for everything else.
+
+    On a prompt, the results are those of the standard library on the equal string, found window by window where what an
+    attempt can read is limited by the pattern (and for unbounded repeats by the text), and in ``as_str()`` where not.
+
+    Attributes:
+        compiled: the standard library's pattern.
+    """
+
+    __slots__ = ("compiled",)
+
+    def __init__(self, compiled: "re.Pattern[Any]") -> None:
+        """Take a pattern of the standard library."""
+        self.compiled = compiled
+
+    @property
+    def pattern(self) -> Any:
+        """The pattern string from which it was compiled."""
+        return self.compiled.pattern
+
+    @property
+    def flags(self) -> int:
+        """The regex matching flags."""
+        return self.compiled.flags
+
+    @property
+    def groups(self) -> int:
+        """The number of capturing groups in the pattern."""
+        return self.compiled.groups
+
+    @property
+    def groupindex(self) -> Mapping[str, int]:
+        """A dictionary mapping group names to group numbers."""
+        return self.compiled.groupindex
+
+    def __eq__(self, other: object, /) -> bool:
+        """Whether the other is of the same pattern and flags."""
+        return self.compiled == other.compiled if isinstance(other, Pattern) else NotImplemented
+
+    def __hash__(self) -> int:
+        """As that of the standard library's."""
+        return hash(self.compiled)
+
+    def __copy__(self) -> Self:
+        """The same: it cannot change."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """The same: it cannot change."""
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """The pattern and its flags."""
+        return Pattern, (self.compiled,)
+
+    def __repr__(self) -> str:
+        """As that of ``re.Pattern``."""
+        return f"distributed_prompt.{self.compiled!r}"
+
+    def search(self, string: Any, pos: SupportsIndex = 0, endpos: SupportsIndex = sys.maxsize) -> Any:
+        """Scan through string looking for a match, and return a corresponding match object, or None.
+
+        Cost: shards up to the match, once, a few MB a core; for a pattern without windows, ``as_str()``.
+        """
+        if not isinstance(string, DistributedPrompt):
+            return self.compiled.search(string, index(pos), index(endpos))
+        return next(self._matches(string, pos, endpos), None)
+
+    def match(self, string: Any, pos: SupportsIndex = 0, endpos: SupportsIndex = sys.maxsize) -> Any:
+        """Matches zero or more characters at the beginning of the string.
+
+        Cost: the shards that an attempt reads; for a pattern without windows, ``as_str()``.
+        """
+        return self._anchored("match", string, pos, endpos)
+
+    def fullmatch(self, string: Any, pos: SupportsIndex = 0, endpos: SupportsIndex = sys.maxsize) -> Any:
+        """Matches against all of the string.
+
+        Cost: as :meth:`match`; as much as the match is long.
+        """
+        return self._anchored("fullmatch", string, pos, endpos)
+
+    def finditer(self, string: Any, pos: SupportsIndex = 0, endpos: SupportsIndex = sys.maxsize) -> Iterator[Any]:
+        """Return an iterator over all non-overlapping matches for the RE pattern in string.
+
+        Cost: shards up to the last match taken, once, a few MB a core; for a pattern without windows, ``as_str()``.
+        """
+        if not isinstance(string, DistributedPrompt):
+            return self.compiled.finditer(string, index(pos), index(endpos))
+        return self._matches(string, pos, endpos)
+
+    def findall(self, string: Any, pos: SupportsIndex = 0, endpos: SupportsIndex = sys.maxsize) -> list[Any]:
+        """Return a list of all non-overlapping matches of pattern in string.
+
+        Cost: every shard once, a few MB a core; the result. For a pattern without windows, ``as_str()``.
+        """
+        if not isinstance(string, DistributedPrompt):
+            return self.compiled.findall(string, index(pos), index(endpos))
+        matches = self._matches(string, pos, endpos)
+        if self.groups > 1:
+            return [match.groups("") for match in matches]
+        return [match.groups("")[0] if self.groups else match.group() for match in matches]
+
+    def split(self, string: Any, maxsplit: SupportsIndex = 0) -> list[Any]:
+        """Split string by the occurrences of pattern.
+
+        Cost: as :meth:`findall`; long fields are views.
+        """
+        if not isinstance(string, DistributedPrompt):
+            return self.compiled.split(string, index(maxsplit))
+        fields: list[Any] = []
+        start = 0
+        for match in self._some(string, index(maxsplit)):
+            fields += [string[start : match.start()], *match.groups()]
+            start = match.end()
+        return [*fields, string[start:]]
+
+    def sub(self, repl: Replacement, string: Any, count: SupportsIndex = 0) -> Any:
+        """Return the string obtained by replacing the leftmost non-overlapping occurrences of pattern in string.
+
+        Cost: up to ``view_threshold`` every shard, and the result. Above it no shard if what replaces is a string; what
+        is then asked of the result decodes what it would of this text, and for ``len`` and far offsets, once, all
+        before. A function is called at once, and what it gives is kept.
+        """
+        return self._substituted(repl, string, index(count), is_counted=False)[0]
+
+    def subn(self, repl: Replacement, string: Any, count: SupportsIndex = 0) -> tuple[Any, int]:
+        """Return the tuple (new_string, number_of_subs_made).
+
+        Cost: as :meth:`findall`; the result as in :meth:`sub`.
+        """
+        return self._substituted(repl, string, index(count), is_counted=True)
+
+    def _substituted(self, repl: Replacement, string: Any, count: int, *, is_counted: bool) -> tuple[Any, int]:
+        repl = repl if callable(repl) else plain(repl)
+        if not isinstance(string, DistributedPrompt):
+            found: tuple[Any, int] = self.compiled.subn(repl, string, count)
+            return found
+        if not callable(repl):
+            self.compiled.sub(repl, "")  # raises re's own errors
+        limits = self._reach()
+        if limits and not callable(repl) and string._is_long():
+            matches = sum(1 for _ in self._some(string, count)) if is_counted else 0
+            transform = RegexSubstitution(self.compiled, limits, repl, max(count, 0))
+            return string._made(Transformed(string._range(), transform)), matches
+        pieces: list[str] = []
+        length = start = matches = 0
+        for match in self._some(string, count):
+            new = repl(match) if callable(repl) else match.expand(repl)
+            length = _check_length(length + match.start() - start + len(new or ""))
+            pieces += [str(string[start : match.start()]), new or ""]
+            start = match.end()
+            matches += 1
+        _check_length(length + len(string) - start)
+        return "".join([*pieces, str(string[start:])]), matches
+
+    def _some(self, string: DistributedPrompt, count: int) -> Iterator[Match]:
+        """So many matches, or all for 0; none for fewer, as ``re`` has it."""
+        matches = self._matches(string, 0, sys.maxsize)
+        return islice(matches, count or None) if count >= 0 else iter(())
+
+    def _reach(self) -> Reach | None:
+        """What attempts can read; an error of the standard library's for a pattern of bytes."""
+        if not isinstance(self.compiled.pattern, str):
+            self.compiled.search("")  # raises it
+        return reach(self.compiled)
+
+    def _matches(self, string: DistributedPrompt, pos: SupportsIndex, endpos: SupportsIndex) -> Iterator[Match]:
+        limits = self._reach()
+        first, last = _bounds(string, pos, endpos)
+        return self._in_windows(string, limits, first, last) if limits else self._in_whole(string, first, (first, last))
+
+    def _in_windows(self, string: DistributedPrompt, limits: Reach, first: int, last: int) -> Iterator[Match]:
+        if first > last:
+            return
+        characters, base, _ = string._range()
+        source = Range(characters, base, base + last)
+        windows = Windows(self.compiled, limits)
+        part = None
+        try:
+            for part in walk(source, base + first):
+                for found in windows.matches(part):
+                    yield Match(self, string, found.match, part.start - base + found.shift, (first, last))
+        except TooFarError:
+            start = part.start - base if part else first
+            yield from self._in_whole(string, start + windows.skip, (first, last))
+            return
+        if part is None:
+            last = min(last, len(string))
+            if first <= last:
+                before = str(string[max(0, last - limits.left) : last])
+                for found in windows.at_end(before):
+                    yield Match(self, string, found.match, last + found.shift, (first, last))
+
+    def _in_whole(self, string: DistributedPrompt, start: int, bounds: tuple[int, int]) -> Iterator[Match]:
+        text = string.as_str()
+        for match in self.compiled.finditer(text, start, bounds[1]):
+            yield Match(self, string, match, 0, bounds)
+
+    def _anchored(self, method: str, string: Any, pos: SupportsIndex, endpos: SupportsIndex) -> Any:
+        """A match that begins at ``pos`` and, if all is to match, ends at ``endpos``."""
+        if not isinstance(string, DistributedPrompt):
+            return getattr(self.compiled, method)(string, index(pos), index(endpos))
+        limits = self._reach()
+        first, last = _bounds(string, pos, endpos)
+        if first > last:
+            return None
+        match, shift = None, max(0, first - limits.left) if limits else 0
+        window = self._window(string, limits, first, last) if limits else None
+        if window is None:
+            window, shift, end = string.as_str(), 0, last
+        else:
+            end = len(window)
+            if method == "fullmatch" and end < last - shift:
+                # All that an attempt can take lies in the window, and ends before the text does.
+                return None
+        match = getattr(self.compiled, method)(window, first - shift, end)
+        return Match(self, string, match, shift, (first, last)) if match else None
+
+    def _window(self, string: DistributedPrompt, limits: Reach, first: int, last: int) -> str | None:
+        """All that an attempt at an offset can read; None if that goes on for too long."""
+        size = max(_FIRST_WINDOW, limits.others + 4)
+        while True:
+            stop = min(first + size, last)
+            text = str(string[first:stop])
+            needed = limits.context(text)
+            if needed is not None or first + len(text) < stop or stop == last:
+                return str(string[max(0, first - limits.left) : first]) + text[:needed]
+            if size >= CONTEXT_LIMIT:
+                return None
+            size *= 4
+
+
+def _bounds(string: DistributedPrompt, pos: SupportsIndex, endpos: SupportsIndex) -> tuple[int, int]:
+    """Offsets as ``re`` takes them: cut to the text, negative ones to its beginning."""
+    length = len(string)
+    return min(max(index(pos), 0), length), min(max(index(endpos), 0), length)
+
+
+def _check_length(characters: int) -> int:
+    if characters > MATERIALISE_LIMIT:
+        message = (
+            f"sub: more than {MATERIALISE_LIMIT:,} characters: with a function, or a pattern that may look at all of a "
+            "text, the result is one ordinary string; take finditer() and slices"
+        )
+        raise MaterialiseError(message)
+    return characters
