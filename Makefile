@@ -7,7 +7,7 @@ CORPUS ?= stdlib
 COPIES ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all cover lint format types layers check golden bench bench-documents soak clean
+.PHONY: help setup demo test test-all cover lint format types layers check golden methods bench bench-documents bench-strings long soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,6 +49,9 @@ layers: $(VENV)/ready ## import-linter: imports point down
 
 check: lint types layers cover ## all that a commit must pass
 
+methods: $(VENV)/ready ## write the table of all methods into the README
+	$(BIN)/python -m tools.method_table
+
 golden: $(VENV)/ready ## make the golden packs again; only with a new format
 	$(BIN)/python -m tools.regenerate_golden
 
@@ -57,6 +60,13 @@ bench: $(VENV)/ready ## measure against zstd, ripgrep and str; CORPUS=linux COPI
 
 bench-documents: $(VENV)/ready ## measure a source tree and a million small files, and packs that grow
 	$(BIN)/python -m bench.documents linux-tree million
+
+bench-strings: $(VENV)/ready ## measure as_str() and what makes new texts against str; 20 GB of memory, 6 of disk
+	$(BIN)/python -m bench.strings
+
+long: $(VENV)/ready ## search 5,000,000,000 characters as one str with 300 MB of data; 8 GB of disk
+	$(BIN)/python -m tools.make_long
+	$(BIN)/python -m tools.search_long
 
 soak: $(VENV)/ready ## hours: gigabytes against str, the property tests with many more examples
 	$(BIN)/python -m tools.against_str linux cjk one-line

@@ -105,6 +105,11 @@ class Characters(ABC):
     def keep(self, piece: Piece) -> None:  # noqa: B027  # may be ignored
         """Take note of a piece that will probably be asked for again."""
 
+    def part_end(self, offset: int) -> int:
+        """Where the part ends that a character is in; may make it."""
+        start, text = self.near(offset)
+        return start + len(text)
+
     def ascii_part(self, offset: int) -> int:
         """How many characters from here to the end of the part, if it is known without a look that all are ASCII."""
         del offset

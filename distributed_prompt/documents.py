@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
 from itertools import islice
 from typing import Generic, TypeVar
 
+from distributed_prompt.caching import cached
 from distributed_prompt.characters import Characters
 from distributed_prompt.sequences import LazySequence
 from distributed_prompt.store.document_table import DocumentTable
@@ -40,7 +40,7 @@ class Documents(Mapping[str, str | View], Generic[View]):
     def _table(self) -> DocumentTable:
         return self._characters.documents
 
-    @cached_property
+    @cached
     def _numbers(self) -> range:
         """Those of the documents in the range."""
         table = self._table

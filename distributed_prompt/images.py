@@ -68,8 +68,9 @@ def as_str(
                 f"{MATERIALISE_LIMIT:,}; {_LONG_TEXT}"
             )
             raise MaterialiseError(message)
-        kind = KINDS[characters.range_width(start, stop)]
         folder = image_folder(characters.folder)
+        _check_size(length, folder, limit_bytes)
+        kind = KINDS[characters.range_width(start, stop)]
         _check_size(length * kind.bytes, folder, limit_bytes)
         with _written(characters, start, stop, kind, folder, progress) as number:
             return mapped.map_image(number, length, kind.width, key)

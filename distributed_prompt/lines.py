@@ -1,9 +1,9 @@
 """The lines of a prompt as a lazy sequence."""
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import Generic, TypeVar
 
+from distributed_prompt.caching import cached
 from distributed_prompt.characters import Characters
 from distributed_prompt.errors import ArgumentError
 from distributed_prompt.sequences import LazySequence
@@ -47,17 +47,17 @@ class Lines(LazySequence[str | View], Generic[View]):
         self._characters.check_open()
         return self._stop - self._start == self._characters.length
 
-    @cached_property
+    @cached
     def _before(self) -> int:
         return self._characters.newlines_before(self._start)
 
-    @cached_property
+    @cached
     def _newlines(self) -> int:
         if self._is_whole:
             return self._characters.newlines
         return self._characters.newlines_before(self._stop) - self._before
 
-    @cached_property
+    @cached
     def _length(self) -> int:
         if self._start == self._stop:
             return 0
@@ -94,7 +94,7 @@ class Lines(LazySequence[str | View], Generic[View]):
         stop = self._stop if number == self._newlines else self._line_start(number + 1) - 1
         return self._cut(self._line_start(number) - self._origin, stop - self._origin)
 
-    def part(self, indices: range) -> LazySequence[str | View]:
+    def part(self, indices: range) -> list[str | View] | LazySequence[str | View]:
         """Consecutive lines are the lines of a smaller range."""
         if indices.step != 1 or not indices:
             return super().part(indices)

@@ -22,7 +22,7 @@ from distributed_prompt.lines import Lines
 from distributed_prompt.sequences import Chunks, slice_bound
 from distributed_prompt.shards import DEFAULT_CACHE_BYTES, Shards
 from distributed_prompt.store.documents import Document
-from distributed_prompt.strings import StringMethods, plain
+from distributed_prompt.strings import UNKNOWN, StringMethods, plain
 from distributed_prompt.text import search
 from distributed_prompt.text.pieces import Piece, decode
 from distributed_prompt.workers import Progress
@@ -31,7 +31,6 @@ _log = logging.getLogger(__name__)
 
 VIEW_THRESHOLD = 2**23
 _NEAR_PARTS = 8
-_UNKNOWN = -1
 
 Index = SupportsIndex | None
 
@@ -109,10 +108,10 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         stop = OPEN_END if self._known_length < 0 else self._start + self._known_length
         return Range(self._characters, self._start, stop)
 
-    def _made(self, characters: Characters) -> "DistributedPrompt":
+    def _made(self, characters: Characters, length: int = UNKNOWN) -> "DistributedPrompt":
         """All of some other characters as a prompt of the same thresholds."""
         prompt = object.__new__(type(self))
-        prompt._bind(characters, 0, _UNKNOWN, self.view_threshold, owns=False)
+        prompt._bind(characters, 0, length, self.view_threshold, owns=False)
         prompt.image_limit = self.image_limit
         return prompt
 
@@ -193,13 +192,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         Cost: the shards that the range covers; with a step, those that hold its characters, one at a time.
         """
         if isinstance(key, slice):
-            length = self._known_length
-            start, stop, step = key.indices(length if length >= 0 else self._length_up_to(slice_bound(key)))
-            if step != 1:
-                return self._stepped(range(start, stop, step))
-            if stop - start > self.view_threshold:
-                return self._view(start, stop)
-            return self._text(start, stop)
+            return self._slice(key)
         if not hasattr(type(key), "__index__"):
             return ""[plain(key)]  # raises str's own error
         index = operator.index(key)
@@ -207,6 +200,19 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         if not 0 <= start < self._length_up_to(start + 1):
             return ""[key]  # as above
         return self._text(start, start + 1)
+
+    def _slice(self, key: slice) -> "str | DistributedPrompt":
+        length = self._known_length
+        if length < 0:
+            if key.stop is None and key.step in {None, 1} and operator.index(key.start or 0) >= 0:
+                return self._tail(self._length_up_to(operator.index(key.start or 0)))
+            length = self._length_up_to(slice_bound(key))
+        start, stop, step = key.indices(length)
+        if step != 1:
+            return self._stepped(range(start, stop, step))
+        if stop - start > self.view_threshold:
+            return self._view(start, stop)
+        return self._text(start, stop)
 
     def view(self, start: Index = None, stop: Index = None, /) -> "DistributedPrompt":
         """The range ``[start, stop)`` as a prompt that shares the shards, whatever its length.
@@ -486,11 +492,20 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         # A range backwards may stop at -1.
         characters = Stepped(self._characters, range(first, first + count * offsets.step, offsets.step))
         if count > self.view_threshold:
-            return self._made(characters)
+            return self._made(characters, count)
         return "".join([decode(piece.data) for piece in characters.pieces(0, count)])
 
     def _cut(self, start: int, stop: int) -> "str | DistributedPrompt":
         return self._text(start, stop) if stop - start <= self.view_threshold else self._view(start, stop)
+
+    def _tail(self, start: int) -> "str | DistributedPrompt":
+        """All from a local offset on that is in range; a view whose length nobody has asked for yet stays without."""
+        if self._known_length >= 0:
+            return self._cut(start, self._known_length)
+        length = self._length_up_to(start + self.view_threshold + 1)
+        if length - start <= self.view_threshold:
+            return self._text(start, length)
+        return self._view(start, start + UNKNOWN)
 
     def _pieces_from_end(self) -> Iterator[Piece]:
         """The UTF-8 of the whole text, from the last piece to the first, in local offsets."""

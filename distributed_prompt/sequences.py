@@ -37,15 +37,15 @@ class LazySequence(Sequence[Item_co]):
     def item(self, number: int) -> Item_co:
         """The item of a number (from 0) that is in range."""
 
-    def part(self, indices: range) -> "LazySequence[Item_co]":
-        """The items at some indices, which are in range, lazily."""
+    def part(self, indices: range) -> "list[Item_co] | LazySequence[Item_co]":
+        """The items at some indices, which are in range: lazily, unless they are few."""
         return _Slice(self, indices)
 
     @overload
     def __getitem__(self, key: SupportsIndex) -> Item_co: ...
     @overload
-    def __getitem__(self, key: slice) -> "LazySequence[Item_co]": ...
-    def __getitem__(self, key: SupportsIndex | slice) -> "Item_co | LazySequence[Item_co]":
+    def __getitem__(self, key: slice) -> "list[Item_co] | LazySequence[Item_co]": ...
+    def __getitem__(self, key: SupportsIndex | slice) -> "Item_co | list[Item_co] | LazySequence[Item_co]":
         """One item, or a lazy slice."""
         if isinstance(key, slice):
             return self.part(range(*key.indices(self.length_up_to(slice_bound(key)))))

@@ -129,6 +129,10 @@ class Shards(Characters):
         shard = offset // self.shard_size
         return shard * self.shard_size, self.text(shard)
 
+    def part_end(self, offset: int) -> int:
+        """As the base class says; nothing is decoded."""
+        return min(offset - offset % self.shard_size + self.shard_size, self.length)
+
     def ascii_part(self, offset: int) -> int:
         """As the base class says; the directory knows."""
         shard, inside = divmod(offset, self.shard_size)

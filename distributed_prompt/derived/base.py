@@ -1,12 +1,13 @@
 """What all texts have in common that are made of others."""
 
+import sys
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from distributed_prompt.caching import cached
 from distributed_prompt.characters import Characters, Stats
 from distributed_prompt.derived.separators import Tally
 from distributed_prompt.derived.walk import Range
@@ -17,7 +18,7 @@ from distributed_prompt.text.splitting import Separator
 
 Result = TypeVar("Result")
 
-OPEN_END = 2**62
+OPEN_END = sys.maxsize
 _KEPT_PARTS = 4
 
 
@@ -25,14 +26,14 @@ class Derived(Characters):
     """Characters that are made of others. Pickles as its recipe.
 
     Attributes:
-        base: those that decide what is open, and that count what is read.
+        base: those at the bottom, which decide what is open, and count what is read.
     """
 
     base: Characters
 
     def __init__(self, base: Characters) -> None:
         """Nothing is made yet."""
-        self.base = base
+        self.base = base.base if isinstance(base, Derived) else base
         self.part_size = base.part_size
         self._parts: OrderedDict[int, tuple[int, str]] = OrderedDict()
         self._lock = Lock()
@@ -107,7 +108,7 @@ class Derived(Characters):
         """As the base class says: a pass."""
         return max((width(piece.data) for piece in self.pieces(start, stop)), default=0)
 
-    @cached_property
+    @cached
     def _newline_tally(self) -> Tally:
         return Tally(Range(self, 0, OPEN_END), Separator("\n"))
 
@@ -126,6 +127,7 @@ class Derived(Characters):
 
     def _kept(self, offset: int) -> tuple[int, str] | None:
         """A part that was made lately."""
+        self.check_open()
         with self._lock:
             for start, text in self._parts.values():
                 if start <= offset < start + len(text):

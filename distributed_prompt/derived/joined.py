@@ -2,13 +2,14 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from itertools import accumulate
 from typing import Generic, TypeVar
 
+from distributed_prompt.caching import cached
 from distributed_prompt.characters import Characters
 from distributed_prompt.derived.base import Derived
 from distributed_prompt.derived.walk import Range
+from distributed_prompt.store.pack_writer import width
 from distributed_prompt.text.pieces import Piece, encode
 
 Result = TypeVar("Result")
@@ -31,6 +32,11 @@ class Repeated(Derived):
         return self.base, self._text, self._length
 
     @property
+    def text(self) -> str:
+        """What is repeated."""
+        return self._text
+
+    @property
     def length(self) -> int:
         """As the base class says."""
         return self._length
@@ -40,8 +46,15 @@ class Repeated(Derived):
         del start, length
         return f"{self._text[:20]!r} repeated"
 
+    def range_width(self, start: int, stop: int) -> int:
+        """As the base class says."""
+        first, length = start % len(self._text), stop - start
+        wrapped = self._text[: max(0, first + length - len(self._text))]
+        return width(encode(self._text[first : first + length] + wrapped))
+
     def near(self, offset: int) -> tuple[int, str]:
         """As the base class says."""
+        self.check_open()
         if offset >= self._length:
             return self._length, ""
         start = offset - offset % _PART_CHARACTERS
@@ -74,7 +87,7 @@ class Joined(Derived):
         """As the base class says."""
         return self._ranges, self._times
 
-    @cached_property
+    @cached
     def _ends(self) -> list[int]:
         """Where each range ends."""
         return list(accumulate(r.characters.length_up_to(r.stop) - r.start for r in self._ranges))
@@ -83,6 +96,21 @@ class Joined(Derived):
     def length(self) -> int:
         """As the base class says."""
         return self._ends[-1] * self._times
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """What is joined, if it is so once."""
+        return self._ranges if self._times == 1 else ()
+
+    def check_open(self) -> None:
+        """As the base class says: all of them."""
+        for source in self._ranges:
+            source.characters.check_open()
+
+    def close(self) -> None:
+        """As the base class says: of all of them."""
+        for source in self._ranges:
+            source.characters.close()
 
     def describe(self, start: int, length: int) -> str:
         """As the base class says."""
@@ -139,6 +167,34 @@ class Joined(Derived):
         stop = min(stop, start + 2 * self._ends[-1])
         widths = (r.characters.range_width(r.start, r.stop) for r, _ in self._spans(start, stop))
         return max(widths, default=0)
+
+
+def flattened(ranges: list[Range]) -> tuple[Range, ...]:
+    """The same characters in fewer ranges and levels, so that texts may grow in a loop."""
+    flat: list[Range] = []
+    for source in ranges:
+        characters, start, stop = source
+        parts: tuple[Range, ...] = (source,)
+        if isinstance(characters, Joined) and not start and stop >= characters.length:
+            parts = characters.ranges or parts
+        for part in parts:
+            merged = _merged(flat[-1], part) if flat else None
+            if merged:
+                flat[-1] = merged
+            else:
+                flat.append(part)
+    return tuple(flat)
+
+
+def _merged(first: Range, second: Range) -> Range | None:
+    """Two short strings as one."""
+    texts = [part.characters.text for part in (first, second) if isinstance(part.characters, Repeated)]
+    text = "".join(texts)
+    length = first.stop - first.start + second.stop - second.start
+    # Equal lengths: neither is repeated, or cut.
+    if len(texts) == 1 or length != len(text) or length > _PART_CHARACTERS:
+        return None
+    return Range(Repeated(first.characters, text, length), 0, length)
 
 
 class _Shifted(Generic[Result]):

@@ -1,5 +1,6 @@
 """Running totals over the parts of a text, taken no further than they are needed."""
 
+import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable
@@ -42,7 +43,9 @@ class Ledger(Generic[State]):
         measure: Callable[[Part, State], tuple[int, State]],
         first: State,
         *,
+        is_length: bool = False,
         ascii_is_length: bool = False,
+        most: int = sys.maxsize,
     ) -> None:
         """Nothing is known yet.
 
@@ -50,10 +53,14 @@ class Ledger(Generic[State]):
             source: what is measured.
             measure: as the attribute.
             first: the state before the first part.
+            is_length: whether amounts are lengths, about as long as the parts.
             ascii_is_length: whether an ASCII part amounts to its length, and leaves the state alone.
+            most: characters above which a part is taken as several.
         """
         self.measure = measure
         self._source = source
+        self._is_length = is_length
+        self._most = most
         self._ascii_is_length = ascii_is_length
         self._starts = array("q")
         self._befores = array("q")
@@ -69,12 +76,12 @@ class Ledger(Generic[State]):
 
     def total_up_to(self, bound: int) -> int:
         """The total of all parts if it is below the bound, else the bound."""
-        self._extend(lambda: self._frontier.before >= bound)
+        self._extend(lambda: self._frontier.before >= bound, bound)
         return min(self._frontier.before, bound)
 
     def find(self, number: int) -> Entry[State] | None:
         """The part in which the running total comes to exceed a number; None if it never does."""
-        self._extend(lambda: self._frontier.before > number)
+        self._extend(lambda: self._frontier.before > number, number + 1)
         if self._frontier.before <= number:
             return None
         return self._entry(bisect_right(self._befores, number) - 1)
@@ -114,10 +121,10 @@ class Ledger(Generic[State]):
     def _entry(self, index: int) -> Entry[State]:
         return Entry(self._starts[index], self._befores[index], self._states[index])
 
-    def _extend(self, is_enough: Callable[[], bool]) -> None:
+    def _extend(self, is_enough: Callable[[], bool], total: int = sys.maxsize) -> None:
         while not (self._is_whole or is_enough()):
             if not self._skip_ascii():
-                self._pass(self._frontier, is_enough)
+                self._pass(self._frontier, is_enough, total)
 
     def _skip_ascii(self) -> bool:
         frontier = self._frontier
@@ -126,16 +133,20 @@ class Ledger(Generic[State]):
             self.note(frontier.start, frontier.start + characters, characters, frontier.state)
         return characters > 0
 
-    def _pass(self, frontier: Entry[State], is_enough: Callable[[], bool]) -> None:
+    def _pass(self, frontier: Entry[State], is_enough: Callable[[], bool], total: int) -> None:
         stop, state = frontier.start, frontier.state
+        # Not more is read ahead than will probably do.
+        missing = total - frontier.before if self._is_length else sys.maxsize
+        end = self._source.part_end(stop, missing)
         part: NearPart
-        for part in walk(self._source, stop):
+        for part in walk(self._source, stop, end, self._most):
             amount, state = self.measure(part, state)
             stop = part.stop
             self.note(part.start, stop, amount, state)
             if is_enough() or self._ascii_part(stop):
                 return
-        self.end(stop)
+        if stop == frontier.start or end >= self._source.stop:
+            self.end(stop)
 
     def _ascii_part(self, offset: int) -> int:
         if not self._ascii_is_length or offset >= self._source.stop:

@@ -6,7 +6,7 @@ from distributed_prompt.characters import Characters
 from distributed_prompt.derived.base import Derived
 from distributed_prompt.text.pieces import Piece, encode
 
-_PART_CHARACTERS = 2**16
+_MOST_CHARACTERS = 2**16
 
 
 class Stepped(Derived):
@@ -15,12 +15,15 @@ class Stepped(Derived):
     def __init__(self, base: Characters, offsets: range) -> None:
         """Take the offsets, all in range."""
         super().__init__(base)
+        self._source = base
         self._offsets = offsets
+        # Characters of the source that a part covers, or one of it.
+        self._part_characters = max(1, min(_MOST_CHARACTERS, max(64, 4 * base.part_size)) // abs(offsets.step))
 
     @property
     def recipe(self) -> tuple[object, ...]:
         """As the base class says."""
-        return self.base, self._offsets
+        return self._source, self._offsets
 
     @property
     def length(self) -> int:
@@ -39,13 +42,14 @@ class Stepped(Derived):
         kept = self._kept(offset)
         if kept is not None:
             return kept
-        start = offset - offset % _PART_CHARACTERS
-        return self._keep(start, "".join(self._gathered(self._offsets[start : start + _PART_CHARACTERS])))
+        start = offset - offset % self._part_characters
+        offsets = self._offsets[start : start + self._part_characters]
+        return self._keep(start, "".join(self._gathered(offsets)))
 
     def _gathered(self, offsets: range) -> Iterator[str]:
         """The characters of a part, of one part of the base at a time."""
         while offsets:
-            start, text = self.base.near(offsets[0])
+            start, text = self._source.near(offsets[0])
             if offsets.step > 0:
                 here = offsets[: len(range(offsets[0], start + len(text), offsets.step))]
             else:

@@ -1,5 +1,6 @@
 """A text under a transform: ``lower``, ``replace`` and their like."""
 
+import sys
 from collections.abc import Iterator
 
 from distributed_prompt.derived.base import OPEN_END, Derived
@@ -8,6 +9,9 @@ from distributed_prompt.derived.walk import NearPart, Range, part_at, walk
 from distributed_prompt.text.parts import Part
 from distributed_prompt.text.pieces import Piece, encode
 from distributed_prompt.text.transform import AnyTransform
+
+_MUCH = 16
+_MOST_CHARACTERS = 2**21
 
 
 class Transformed(Derived):
@@ -19,7 +23,11 @@ class Transformed(Derived):
         self._source = source
         self._transform = transform
         keeps = transform.keeps_ascii
-        self._ledger = Ledger(source, self._measure, transform.first, ascii_is_length=keeps)
+        # What grows a lot is made a little at a time.
+        self._most = max(1, _MOST_CHARACTERS // transform.growth) if transform.growth > _MUCH else sys.maxsize
+        self._ledger = Ledger(
+            source, self._measure, transform.first, is_length=True, ascii_is_length=keeps, most=self._most
+        )
 
     @property
     def recipe(self) -> tuple[object, ...]:
@@ -48,24 +56,31 @@ class Transformed(Derived):
         entry = self._ledger.find(offset)
         if entry is None:
             return self.length, ""
-        text, _ = self._transform.apply(part_at(self._source, entry.start), entry.state)
+        text, _ = self._transform.apply(part_at(self._source, entry.start, self._most), entry.state)
         return self._keep(entry.before, text)
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         """As the base class says."""
         entry = self._ledger.last_known(start)
-        offset, state = entry.before, entry.state
-        part: NearPart
-        for part in walk(self._source, entry.start):
-            if offset >= stop:
+        source, offset, state = entry.start, entry.before, entry.state
+        while offset < stop:
+            # Not more is read ahead than will do, if this text is about as long as the other.
+            end = self._source.part_end(source, stop - offset)
+            part: NearPart
+            begin = source
+            for part in walk(self._source, source, end, self._most):
+                if offset >= stop:
+                    return
+                text, state = self._transform.apply(part, state)
+                source = part.stop
+                self._ledger.note(part.start, source, len(text), state)
+                first, last = max(start - offset, 0), stop - offset
+                here = text[first:last]
+                if here:
+                    yield Piece(offset + first, len(here), encode(here))
+                offset += len(text)
+            if source == begin or source >= self._source.stop:
                 return
-            text, state = self._transform.apply(part, state)
-            self._ledger.note(part.start, part.stop, len(text), state)
-            first, last = max(start - offset, 0), stop - offset
-            here = text[first:last]
-            if here:
-                yield Piece(offset + first, len(here), encode(here))
-            offset += len(text)
 
     def _measure(self, part: Part, state: object) -> tuple[int, object]:
         text, state = self._transform.apply(part, state)

@@ -1,5 +1,6 @@
 """A range of characters as parts that can look around themselves."""
 
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -20,6 +21,13 @@ class Range(NamedTuple):
     characters: Characters
     start: int
     stop: int
+
+    def part_end(self, start: int, characters: int) -> int:
+        """Where the part ends that so many characters from the beginning of another reach into; the end at most."""
+        stop = start + characters
+        if stop >= self.stop or stop >= self.characters.length_up_to(stop + 1):
+            return self.stop
+        return min(self.characters.part_end(stop - 1), self.stop)
 
 
 class NearPart(Part):
@@ -49,17 +57,24 @@ class NearPart(Part):
         return _after(self._source, self.stop)
 
 
-def part_at(source: Range, offset: int) -> NearPart:
-    """The part that begins at an offset, or that of it which does."""
+def part_at(source: Range, offset: int, most: int = sys.maxsize) -> NearPart:
+    """The part that begins at an offset, or that of it which does; so many characters at most."""
     start, text = source.characters.near(offset)
-    return NearPart(source, offset, text[offset - start : source.stop - start])
+    return NearPart(source, offset, text[offset - start : min(source.stop, offset + most) - start])
 
 
-def walk(source: Range, start: int) -> Iterator[NearPart]:
-    """All parts from an offset on, in one pass."""
-    pass_ = _Pass(source, source.characters.pieces(start, source.stop))
+def walk(source: Range, start: int, stop: int | None = None, most: int = sys.maxsize) -> Iterator[NearPart]:
+    """All parts from an offset on, in one pass; up to an offset where a part ends, or to the end of the range.
+
+    Parts of more characters than ``most`` are given in several.
+    """
+    pass_ = _Pass(source, source.characters.pieces(start, source.stop if stop is None else stop))
     while part := pass_.take():
-        yield part
+        if len(part.text) <= most:
+            yield part
+        else:
+            for first in range(0, len(part.text), most):
+                yield NearPart(source, part.start + first, part.text[first : first + most])
 
 
 class _Pass:
@@ -101,10 +116,8 @@ class _PassPart(NearPart):
 
     def after(self) -> Iterator[str]:
         start = self.stop
-        if self._pass.last is self:
-            text = self._pass.peek()
-            if not text:
-                return
+        # Nothing is there, too, where the pass was to end.
+        if self._pass.last is self and (text := self._pass.peek()):
             yield text
             start += len(text)
         yield from _after(self._source, start)

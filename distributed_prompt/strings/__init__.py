@@ -3,13 +3,13 @@
 Docstrings begin with the standard library's own words. Every argument that may be a string may be a prompt as well.
 """
 
-from distributed_prompt.strings.base import View, plain
+from distributed_prompt.strings.base import UNKNOWN, View, plain
 from distributed_prompt.strings.edges import Edges
 from distributed_prompt.strings.operators import Operators
 from distributed_prompt.strings.predicates import Predicates
 from distributed_prompt.strings.transforms import Transforms
 
-__all__ = ["StringMethods", "plain"]
+__all__ = ["UNKNOWN", "StringMethods", "plain"]
 
 
 class StringMethods(Edges[View], Operators[View], Predicates[View], Transforms[View]):

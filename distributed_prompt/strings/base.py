@@ -1,11 +1,12 @@
 """What a text is to have so that the methods of ``str`` can be added to it."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Generic, SupportsIndex, TypeVar, cast
 
 from distributed_prompt.characters import Characters
-from distributed_prompt.derived.joined import Joined, Repeated
+from distributed_prompt.derived.joined import Joined, Repeated, flattened
 from distributed_prompt.derived.transformed import Transformed
 from distributed_prompt.derived.walk import Range
 from distributed_prompt.errors import MaterialiseError
@@ -16,6 +17,7 @@ from distributed_prompt.text.transform import AnyTransform
 View = TypeVar("View")
 Value = TypeVar("Value")
 Index = SupportsIndex | None
+UNKNOWN = -1
 
 
 class TextBase(ABC, Generic[View]):
@@ -57,12 +59,16 @@ class TextBase(ABC, Generic[View]):
         """What the text is of some characters; the end may be left open."""
 
     @abstractmethod
-    def _made(self, characters: Characters) -> "TextBase[View]":
+    def _made(self, characters: Characters, length: int = UNKNOWN) -> "TextBase[View]":
         """All of some other characters as a text of the same kind, which is what a view is, and thresholds."""
 
     @abstractmethod
     def _cut(self, start: int, stop: int) -> str | View:
         """A range that is in range: a string, or a view above the threshold."""
+
+    @abstractmethod
+    def _tail(self, start: int) -> str | View:
+        """All from an offset that is in range on: a string, or a view above the threshold."""
 
     @abstractmethod
     def _pieces(self, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
@@ -84,6 +90,11 @@ class TextBase(ABC, Generic[View]):
 
     def _joined(self, texts: "Iterable[str | TextBase[View] | View]", length: int, times: int = 1) -> str | View:
         """Texts one after the other, and all that so many times; together they have ``length`` characters."""
+        if length > sys.maxsize:
+            message = "strings are too large to concat"
+            raise OverflowError(message)
+        if not length:
+            return ""
         parts = [cast("str | TextBase[View]", text) for text in texts]
         parts = [part for part in parts if (part if isinstance(part, str) else part._length_up_to(1))]
         if length <= self.view_threshold:
@@ -92,7 +103,7 @@ class TextBase(ABC, Generic[View]):
             return parts[0]._cut(0, length)
         characters = self._range().characters
         ranges = [_held(characters, part) if isinstance(part, str) else part._range() for part in parts]
-        return cast("View", self._made(Joined(tuple(ranges), times)))
+        return cast("View", self._made(Joined(flattened(ranges), times), length))
 
     def _check_real(self, what: str, length: int) -> None:
         """For what has no lazy form.

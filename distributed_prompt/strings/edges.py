@@ -1,5 +1,6 @@
 """``startswith``, ``strip``, ``partition`` and their like: what looks at the edges, and gives ranges of the text."""
 
+from operator import index
 from typing import cast
 
 from distributed_prompt.geometry import resolve
@@ -27,11 +28,17 @@ class Edges(TextBase[View]):
         return self._has_edge("endswith", suffix, start, end)
 
     def _has_edge(self, method: str, edges: object, start: Index, end: Index) -> bool:
-        strings = tuple(map(plain, edges)) if isinstance(edges, tuple) else plain(edges)
-        getattr("", method)(strings, start, end)  # raises str's own errors
-        first = resolve(start, 0, len(self))
-        last = min(resolve(end, len(self), len(self)), len(self))
-        for edge in cast("tuple[str, ...]", strings if isinstance(strings, tuple) else (strings,)):
+        strings = cast("tuple[str, ...]", tuple(map(plain, edges)) if isinstance(edges, tuple) else (plain(edges),))
+        getattr("", method)(strings if isinstance(edges, tuple) else strings[0], start, end)  # raises str's own errors
+        if method == "startswith" and all(bound is None or index(bound) >= 0 for bound in (start, end)):
+            # No more of the length is asked for than matters.
+            longest = max((len(edge) for edge in strings if hasattr(edge, "__len__")), default=0)
+            length = self._length_up_to(resolve(start, 0, 0) + longest + 1)
+        else:
+            length = len(self)
+        first = resolve(start, 0, length)
+        last = min(resolve(end, length, length), length)
+        for edge in strings:
             if not isinstance(edge, str):
                 # Only now: str looks at the members of a tuple as it comes to them.
                 getattr("", method)((edge,))  # type: ignore[unreachable]
@@ -74,7 +81,9 @@ class Edges(TextBase[View]):
         first = first_kept(self._pieces(), chars) if left else 0
         if first is None:
             return ""
-        last = last_kept(self._pieces_from_end(), chars) if right else len(self)
+        if not right:
+            return self._tail(first)
+        last = last_kept(self._pieces_from_end(), chars)
         return self._cut(first, last) if last is not None else ""
 
     def removeprefix(self, prefix: str, /) -> str | View:
@@ -84,7 +93,7 @@ class Edges(TextBase[View]):
         """
         prefix = plain(prefix)
         "".removeprefix(prefix)  # raises str's own errors
-        return self._cut(len(prefix) if self.startswith(prefix) else 0, len(self))
+        return self._tail(len(prefix) if self.startswith(prefix) else 0)
 
     def removesuffix(self, suffix: str, /) -> str | View:
         """Return a str with the given suffix string removed if present; a view above the threshold.
@@ -105,7 +114,7 @@ class Edges(TextBase[View]):
         at = self.find(sep)
         if at < 0:
             return self._cut(0, len(self)), "", ""
-        return self._cut(0, at), sep, self._cut(at + len(sep), len(self))
+        return self._cut(0, at), sep, self._tail(at + len(sep))
 
     def rpartition(self, sep: str, /) -> tuple[str | View, str, str | View]:
         """Partition the string into three parts using the given separator, from the end; views above the threshold.

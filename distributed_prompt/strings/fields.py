@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Iterator
-from functools import cached_property
 from itertools import islice
 from typing import Generic, TypeVar
 
+from distributed_prompt.caching import cached
 from distributed_prompt.derived.separators import Newlines, Separators, Tally
 from distributed_prompt.derived.stepped import Stepped
 from distributed_prompt.derived.walk import Range, walk
@@ -36,7 +36,7 @@ class Fields(LazySequence[str | View], Generic[View]):
         """What makes the same again."""
         return Fields, (self._text, self._cutter, self._maxsplit)
 
-    @cached_property
+    @cached
     def _start(self) -> int | None:
         """Where the first field begins; None if there is none."""
         if isinstance(self._cutter, Whitespace):
@@ -45,14 +45,14 @@ class Fields(LazySequence[str | View], Generic[View]):
             return None
         return 0
 
-    @cached_property
+    @cached
     def _stop(self) -> int:
         """Where the last field ends if all separators separate."""
         if isinstance(self._cutter, Whitespace):
             return last_kept(self._text._pieces_from_end(), None) or 0
         return len(self._text)
 
-    @cached_property
+    @cached
     def _range(self) -> Range:
         """What is split, in the whole text."""
         characters, start, stop = self._text._range()
@@ -64,7 +64,7 @@ class Fields(LazySequence[str | View], Generic[View]):
     def _origin(self) -> int:
         return self._text._range().start
 
-    @cached_property
+    @cached
     def _separators(self) -> Separators:
         if self._cutter == Separator("\n") and isinstance(self._range.characters, Shards):
             return Newlines(self._range)
@@ -106,6 +106,10 @@ class Fields(LazySequence[str | View], Generic[View]):
         """The item of a number (from 0) that is in range."""
         return self._text._cut(*self.bounds(number))
 
+    def part(self, indices: range) -> "list[str | View] | LazySequence[str | View]":
+        """Items at indices that are in range: a list if they span no more than ``view_threshold`` characters."""
+        return _real(self, self._text.view_threshold, indices) or super().part(indices)
+
     def __iter__(self) -> Iterator[str | View]:
         """All items in one pass."""
         if self._start is None:
@@ -131,7 +135,7 @@ class FieldsFromEnd(LazySequence[str | View], Generic[View]):
         """What makes the same again."""
         return FieldsFromEnd, (self._text, self._cutter, self._maxsplit)
 
-    @cached_property
+    @cached
     def _mirrored(self) -> Fields[View]:
         characters, start, _ = self._text._range()
         stop = start + len(self._text)
@@ -143,7 +147,25 @@ class FieldsFromEnd(LazySequence[str | View], Generic[View]):
         """Number of items."""
         return len(self._mirrored)
 
+    def bounds(self, number: int) -> tuple[int, int]:
+        """Where an item that exists begins and ends in the text."""
+        start, stop = self._mirrored.bounds(len(self) - 1 - number)
+        return len(self._text) - stop, len(self._text) - start
+
     def item(self, number: int) -> str | View:
         """The item of a number (from 0) that is in range."""
-        start, stop = self._mirrored.bounds(len(self) - 1 - number)
-        return self._text._cut(len(self._text) - stop, len(self._text) - start)
+        return self._text._cut(*self.bounds(number))
+
+    def part(self, indices: range) -> "list[str | View] | LazySequence[str | View]":
+        """As that of :class:`Fields`."""
+        return _real(self, self._text.view_threshold, indices) or super().part(indices)
+
+
+def _real(fields: "Fields[View] | FieldsFromEnd[View]", limit: int, indices: range) -> "list[str | View] | None":
+    """Some items as a list if they lie within so many characters."""
+    if not indices:
+        return None
+    first, last = sorted((indices[0], indices[-1]))
+    if fields.bounds(last)[1] - fields.bounds(first)[0] > limit:
+        return None
+    return [fields.item(number) for number in indices]

@@ -46,7 +46,7 @@ class Operators(TextBase[View]):
         if length > sys.maxsize:
             "xx" * sys.maxsize  # as above
         if self.view_threshold < length and len(self) <= _SHORT:
-            return cast("View", self._made(Repeated(self._range().characters, str(self), length)))
+            return cast("View", self._made(Repeated(self._range().characters, str(self), length), length))
         return self._joined((self,), length, times)
 
     __rmul__ = __mul__

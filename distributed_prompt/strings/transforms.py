@@ -107,7 +107,8 @@ class Transforms(TextBase[View]):
         """
         if self._is_long():
             str(self._cut(0, 1)).translate(table)  # raises str's own errors, if the table is none at all
-        return self._transformed(Translation(table), table)
+        # What becomes of a dictionary later is nothing to this text.
+        return self._transformed(Translation(dict(table) if type(table) is dict else table), table)
 
     def center(self, width: SupportsIndex, fillchar: str = " ", /) -> str | View:
         """Return a centered string of length width.
@@ -148,7 +149,8 @@ class Transforms(TextBase[View]):
         """How many characters are missing to a width, and which they are to be."""
         fill = [plain(character) for character in fillchar]
         call = getattr("", method)
-        call(width if not hasattr(type(width), "__index__") or index(width) > sys.maxsize else 0, *fill)  # str's errors
+        is_sound = hasattr(type(width), "__index__") and abs(index(width)) <= sys.maxsize
+        call(0 if is_sound else width, *fill)  # raises str's own errors
         return max(0, index(width) - len(self)), fill[0] if fill else "0"
 
     def _filled(self, left: int, right: int, fillchar: str) -> str | View:
@@ -161,7 +163,7 @@ class Transforms(TextBase[View]):
         """A character so many times, as a text; none if that is none."""
         if not characters:
             return ()
-        return (self._made(Repeated(self._range().characters, fillchar, characters)),)
+        return (self._made(Repeated(self._range().characters, fillchar, characters), characters),)
 
     def join(self, iterable: Iterable[str], /) -> str | View:
         """Concatenate any number of strings.

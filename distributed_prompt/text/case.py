@@ -45,7 +45,11 @@ class CaseMapping(Transform[None]):
             method = "lower"
         call: Callable[[str], str] = getattr(str, method)
         has_sigma = method in {"lower", "swapcase", "title", "capitalize"} and "\u03a3" in text
-        before = _before(part.before()) if has_sigma or method == "title" else ""
+        before = ""
+        if has_sigma:
+            before = _before(part.before())
+        elif method == "title":
+            before = next(part.before(), "")[-1:]
         after = _after(part.after()) if has_sigma else ""
         mapped = call(before + text + after)
         return mapped[len(call(before)) : len(mapped) - len(after)], None

@@ -35,6 +35,11 @@ class RegexSubstitution(Transform[tuple[int, int]]):
         """None taken, all left."""
         return 0, self.count or maxsize
 
+    @property
+    def growth(self) -> int:
+        """As the base class says; roughly, for a template may repeat groups."""
+        return len(self.template)
+
     def apply(self, part: Part, state: tuple[int, int]) -> tuple[str, tuple[int, int]]:
         """The part with all matches replaced that begin in it."""
         at, left = state

@@ -31,6 +31,11 @@ class Replacement(Transform[tuple[int, int]]):
         """None taken, all left."""
         return 0, self.count
 
+    @property
+    def growth(self) -> int:
+        """As the base class says."""
+        return len(self.new) // max(1, len(self.old)) + 1
+
     def apply(self, part: Part, state: tuple[int, int]) -> tuple[str, tuple[int, int]]:
         """The part with all matches replaced that begin in it."""
         skip, left = state
@@ -81,6 +86,12 @@ class Translation(Transform[None]):
         """The method."""
         return "translate"
 
+    @property
+    def growth(self) -> int:
+        """As the base class says; of a dictionary."""
+        values = self.table.values() if type(self.table) is dict else ()
+        return max((len(value) for value in values if isinstance(value, str)), default=1)
+
     def apply(self, part: Part, state: None) -> tuple[str, None]:
         """The part, translated."""
         return part.text.translate(self.table), state
@@ -104,6 +115,11 @@ class TabExpansion(Transform[int]):
     def __str__(self) -> str:
         """The method."""
         return "expandtabs"
+
+    @property
+    def growth(self) -> int:
+        """As the base class says."""
+        return max(1, self.tabsize)
 
     def apply(self, part: Part, state: int) -> tuple[str, int]:
         """The part with its tabs expanded."""

@@ -24,6 +24,11 @@ class Transform(ABC, Generic[State]):
         """Whether an ASCII part becomes as many ASCII characters, and leaves the state alone."""
         return False
 
+    @property
+    def growth(self) -> int:
+        """How many times as long a text may become, where that is known and much."""
+        return 1
+
     @abstractmethod
     def apply(self, part: Part, state: State) -> tuple[str, State]:
         """A part's share of the result, and the state before the next part."""
