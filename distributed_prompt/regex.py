@@ -15,6 +15,7 @@ from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.strings import plain
 from distributed_prompt.text.reach import Reach, reach
 from distributed_prompt.text.regex_substitution import RegexSubstitution
+from distributed_prompt.text.required import Literal, required
 from distributed_prompt.text.windows import CONTEXT_LIMIT, TooFarError, Windows
 
 Replacement = str | Callable[[Any], str]
@@ -307,6 +308,9 @@ class Pattern:
                     yield Match(self, string, found.match, last + found.shift, (first, last))
 
     def _in_whole(self, string: DistributedPrompt, start: int, bounds: tuple[int, int]) -> Iterator[Match]:
+        literals = required(self.compiled)
+        if literals and not any(_occurs(string, literal, start, bounds[1]) for literal in literals):
+            return
         text = string.as_str()
         for match in self.compiled.finditer(text, start, bounds[1]):
             yield Match(self, string, match, 0, bounds)
@@ -349,6 +353,10 @@ def _bounds(string: DistributedPrompt, pos: SupportsIndex, endpos: SupportsIndex
     """Offsets as ``re`` takes them: cut to the text, negative ones to its beginning."""
     length = len(string)
     return min(max(index(pos), 0), length), min(max(index(endpos), 0), length)
+
+
+def _occurs(string: DistributedPrompt, literal: Literal, start: int, stop: int) -> bool:
+    return next(string.find_all(literal.text, start, stop, ignore_case=literal.ignore_case), None) is not None
 
 
 def _check_length(characters: int) -> int:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from distributed_prompt.text.parts import Part, beginning
 from distributed_prompt.text.reach import Reach
+from distributed_prompt.text.required import required
 
 _FIRST_GLANCE = 256
 # Characters behind a part that are looked at before giving up.
@@ -41,6 +42,7 @@ class Windows:
         self._pattern = pattern
         self._reach = reach
         self._limit = limit
+        self._required = required(pattern)
 
     def matches(self, part: Part) -> Iterator[Found]:
         """Those that begin in a part; at its end, too, if it is the last. To be taken whole before the next part.
@@ -53,6 +55,9 @@ class Windows:
             self.skip -= len(text)
             return
         context, is_last = self._context(part)
+        if self._required and not any(literal.occurs(text + context) for literal in self._required):
+            self.skip = 0
+            return
         yield from self._matches(_ending(part.before(), self._reach.left), text, context, is_last=is_last)
 
     def at_end(self, before: str) -> Iterator[Found]:

@@ -1,0 +1,94 @@
+"""Literals without which a regular expression cannot match, found from its parse tree.
+
+Every match has, within the characters that it takes, at least one literal of the set. What is optional, and what only
+looks around, requires nothing.
+"""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from re import _parser  # type: ignore[attr-defined]  # private, but the same from 3.11 to 3.13
+from typing import Any
+
+_MOST_LITERALS = 16
+
+
+class Literal:
+    """Some consecutive characters, in any case or as they are."""
+
+    def __init__(self, text: str, *, ignore_case: bool) -> None:
+        """Take the characters as the pattern has them."""
+        self.text = text
+        self.ignore_case = ignore_case
+        self._lowered = text.lower() if ignore_case and text.isascii() else None
+        self._pattern = re.compile(re.escape(text), re.IGNORECASE) if ignore_case else None
+
+    def occurs(self, text: str) -> bool:
+        """Whether it is somewhere in a text."""
+        if self._pattern is None:
+            return self.text in text
+        # Other characters may match ASCII letters in another case: the Kelvin sign, the long s, two kinds of i.
+        if self._lowered is not None and text.isascii():
+            return self._lowered in text.lower()
+        return self._pattern.search(text) is not None
+
+
+@lru_cache(512)
+def required(pattern: "re.Pattern[str]") -> tuple[Literal, ...]:
+    """Literals of which each match has at least one; none at all if there are no such."""
+    tree = _parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
+    literals = _of_sequence(tree, pattern.flags)
+    return tuple(Literal(text, ignore_case=ignore_case) for text, ignore_case in sorted(literals))
+
+
+_Literals = frozenset[tuple[str, bool]]
+_NOTHING: _Literals = frozenset()
+
+
+def _of_sequence(nodes: Any, flags: int) -> _Literals:
+    """The best of what the nodes require: all of them are matched."""
+    best = _NOTHING
+    ignore_case = bool(flags & re.IGNORECASE)
+    run = ""
+    for operator, argument in nodes:
+        name = str(operator)
+        if name == "LITERAL":
+            run += chr(argument)
+            continue
+        explain = _EXPLAINED.get(name)
+        found = explain(argument, flags) if explain else _NOTHING
+        best = _better(best, frozenset({(run, ignore_case)}) if run else _NOTHING, found)
+        # What takes no characters does not part those on its sides.
+        run = run if name == "AT" else ""
+    return _better(best, frozenset({(run, ignore_case)}) if run else _NOTHING)
+
+
+def _better(*choices: _Literals) -> _Literals:
+    """The choice whose shortest literal is the longest; of such, the one with the fewest."""
+    return max(choices, key=lambda choice: (min((len(text) for text, _ in choice), default=0), -len(choice)))
+
+
+def _of_branch(argument: Any, flags: int) -> _Literals:
+    choices = [_of_sequence(branch, flags) for branch in argument[1]]
+    union = frozenset().union(*choices)
+    return union if all(choices) and len(union) <= _MOST_LITERALS else _NOTHING
+
+
+def _of_group(argument: Any, flags: int) -> _Literals:
+    _, turned_on, turned_off, nodes = argument
+    return _of_sequence(nodes, (flags | turned_on) & ~turned_off)
+
+
+def _of_repeat(argument: Any, flags: int) -> _Literals:
+    low, _, nodes = argument
+    return _of_sequence(nodes, flags) if low else _NOTHING
+
+
+_EXPLAINED: dict[str, Callable[[Any, int], _Literals]] = {
+    "ATOMIC_GROUP": _of_sequence,
+    "BRANCH": _of_branch,
+    "MAX_REPEAT": _of_repeat,
+    "MIN_REPEAT": _of_repeat,
+    "POSSESSIVE_REPEAT": _of_repeat,
+    "SUBPATTERN": _of_group,
+}
