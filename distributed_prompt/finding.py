@@ -3,6 +3,7 @@
 Offsets are those of the whole text, and in range; needles are not empty.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 
@@ -23,6 +24,27 @@ def find(characters: Characters, needle: str, start: int, stop: int) -> int:
     near = _near(base, text, max(start, border - len(needle) + 1), border)
     far = characters.map_runs(partial(search.scan_first, needle), border, stop)
     return _kept(characters, search.join_first(chain([search.scan_first(needle, [near])], far), needle))
+
+
+def find_many(characters: Characters, needles: list[str], start: int, stop: int) -> dict[str, int]:
+    """The first occurrence of each needle that has one within ``[start, stop)``, in one pass."""
+    joins = {needle: search.FirstJoin(needle) for needle in needles}
+    found: dict[str, int] = {}
+    for scans in characters.map_runs(partial(_scan_open, joins), start, stop) if needles else ():
+        for needle, scan in scans.items():
+            hit = joins[needle].add(scan) if needle in joins else None
+            if hit:
+                found[needle] = hit.value
+                del joins[needle]
+        if not joins:
+            break
+    return found
+
+
+def _scan_open(needles: dict[str, search.FirstJoin], pieces: Iterator[Piece]) -> dict[str, search.Scan]:
+    """The first occurrence within a run of each needle that has not been found in the runs before."""
+    run = list(pieces)
+    return {needle: search.scan_first(needle, run) for needle in list(needles) if run}
 
 
 def rfind(characters: Characters, needle: str, start: int, stop: int) -> int:

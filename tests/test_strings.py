@@ -203,3 +203,36 @@ def test_stripping_decodes_no_more_than_the_edges() -> None:
     prompt.view_threshold = 10
     assert len(prompt.strip()) == 100_000
     assert prompt.stats.decoded_shards <= 4
+
+
+@given(data=st.data(), pair=pairs(), lazy=st.booleans())
+def test_many_substrings_are_found_as_by_a_loop(
+    data: st.DataObject,
+    pair: tuple[str, DistributedPrompt],
+    lazy: bool,  # noqa: FBT001  # drawn
+) -> None:
+    text, prompt = pair
+    subs = data.draw(st.lists(needles(text), max_size=5))
+    start, stop = data.draw(bounds(text)), data.draw(bounds(text))
+    if lazy:
+        text = text.upper()
+        prompt.view_threshold = 0
+        prompt = DistributedPrompt.from_text(text) if not text else prompt.upper()  # type: ignore[assignment]
+    found = prompt.find_many([*subs, *subs], start, stop)
+    assert found == {sub: text.find(sub, start, stop) for sub in subs}
+    assert list(found) == list(dict.fromkeys(subs))
+
+
+def test_many_substrings_take_one_pass_that_ends_with_the_last_of_them() -> None:
+    text = "".join(f"line {number:07}\n" for number in range(100_000))
+    prompt = DistributedPrompt.from_text(text, shard_size=1300)
+    assert prompt.find_many(["line 0000000", "line 0000050"]) == {"line 0000000": 0, "line 0000050": 650}
+    assert prompt.stats.decoded_shards <= 2
+    before = prompt.stats.decoded_shards
+    assert prompt.find_many(["absent", "line 0099999", "0\nline 0050001"])["absent"] == -1
+    assert prompt.stats.decoded_shards - before <= 1000
+
+
+def test_a_substring_that_is_none_is_str_s_own_error() -> None:
+    with pytest.raises(TypeError, match="must be str, not int"):
+        DistributedPrompt.from_text("abc").find_many(["a", 3])  # type: ignore[list-item]

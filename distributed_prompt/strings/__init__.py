@@ -5,6 +5,7 @@ Docstrings begin with the standard library's own words. Every argument that may 
 
 from distributed_prompt.strings.base import UNKNOWN, View, plain
 from distributed_prompt.strings.edges import Edges
+from distributed_prompt.strings.keywords import Keywords
 from distributed_prompt.strings.operators import Operators
 from distributed_prompt.strings.predicates import Predicates
 from distributed_prompt.strings.transforms import Transforms
@@ -12,7 +13,7 @@ from distributed_prompt.strings.transforms import Transforms
 __all__ = ["UNKNOWN", "StringMethods", "plain"]
 
 
-class StringMethods(Edges[View], Operators[View], Predicates[View], Transforms[View]):
+class StringMethods(Edges[View], Keywords[View], Operators[View], Predicates[View], Transforms[View]):
     """What :class:`~distributed_prompt.strings.base.TextBase` needs gives all the rest of ``str``."""
 
     __slots__ = ()

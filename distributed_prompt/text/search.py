@@ -65,17 +65,29 @@ def scan_first(needle: str, pieces: Iterable[Piece]) -> Scan:
 
 def join_first(scans: Iterable[Scan], needle: str) -> Scan:
     """The first occurrence over consecutive runs; stops at the run where a match ends."""
-    target = encode(needle)
-    tail = b""
-    for scan in scans:
+    first = FirstJoin(needle)
+    return next(filter(None, map(first.add, scans)), _NOTHING)
+
+
+class FirstJoin:
+    """The first occurrence over consecutive runs, which come one by one."""
+
+    def __init__(self, needle: str) -> None:
+        """No run has come yet."""
+        self._target = encode(needle)
+        self._tail = b""
+
+    def add(self, scan: Scan) -> Scan | None:
+        """The occurrence, if one begins before the end of this run."""
+        tail = self._tail
         seam = tail + scan.head
-        position = seam.find(target) if tail else -1
+        position = seam.find(self._target) if tail else -1
         if position >= 0:
             return scan._replace(value=scan.start - _characters(seam[position : len(tail)]))
         if scan.value >= 0:
             return scan
-        tail = _last(tail, scan.tail, 0, len(target) - 1)
-    return _NOTHING
+        self._tail = _last(tail, scan.tail, 0, len(self._target) - 1)
+        return None
 
 
 def scan_last(needle: str, pieces: Iterable[Piece]) -> Scan:
