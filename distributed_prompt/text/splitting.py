@@ -94,7 +94,7 @@ class Separator(Cutter):
         """Where a separator begins that ends in a later part; None if there is none."""
         reach = len(self.sep) - 1
         text = part.text
-        if not reach or self.sep[0] not in text[max(skip, len(text) - reach) :]:
+        if not reach or not self._may_begin(text[max(skip, len(text) - reach) :]):
             return None
         head = beginning(part.after(), reach)
         if self.sep not in text[max(skip, len(text) - reach) :] + head:
@@ -103,6 +103,15 @@ class Separator(Cutter):
         tail = text[skip:].split(self.sep)[-1][-reach:]
         position = (tail + head).find(self.sep)
         return len(text) - len(tail) + position if position >= 0 else None
+
+    def _may_begin(self, tail: str) -> bool:
+        """Whether a separator may begin in the last characters of a part, and go on."""
+        start = tail.find(self.sep[0])
+        while start >= 0:
+            if self.sep.startswith(tail[start:]):
+                return True
+            start = tail.find(self.sep[0], start + 1)
+        return False
 
     def count(self, part: Part, skip: int) -> tuple[int, int]:
         """As the base class says."""
