@@ -82,8 +82,7 @@ def compile(pattern: Any, flags: int = 0) -> Pattern:  # noqa: A001  # as in re
 
     Cost: no shard.
     """
-    if isinstance(pattern, Pattern):
-        pattern = pattern.compiled
+    pattern = getattr(pattern, "compiled", pattern)  # of a pattern of ours
     return _compiled(_re.compile(plain(pattern), flags))
 
 
@@ -160,3 +159,8 @@ def purge() -> None:
     """Clear the regular expression caches."""
     _re.purge()
     _compiled.cache_clear()
+
+
+def __getattr__(name: str) -> Any:
+    """Whatever else the standard library's module has."""
+    return getattr(_re, name)

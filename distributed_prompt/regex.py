@@ -2,6 +2,7 @@
 
 import re
 import sys
+from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from operator import index
@@ -22,8 +23,8 @@ Replacement = str | Callable[[Any], str]
 _FIRST_WINDOW = 2**10
 
 
-class Match:
-    """A match in a prompt, as ``re.Match`` is one in a string; all offsets are the prompt's.
+class Match(ABC):  # noqa: B024  # so that the standard library's can be taken for one
+    """A match in a prompt, as ``re.Match`` is one in a string, which also counts as one; all offsets are the prompt's.
 
     Attributes:
         re: the pattern.
@@ -112,7 +113,7 @@ class Match:
         return f"<distributed_prompt.re.Match object; span={self.span()!r}, match={self.group()[:50]!r}>"
 
 
-class Pattern:
+class Pattern(ABC):  # noqa: B024  # as above
     """A compiled regular expression, for prompts and, through the standard library's own, for everything else.
 
     On a prompt, the results are those of the standard library on the equal string, found window by window where what an
@@ -150,7 +151,7 @@ class Pattern:
 
     def __eq__(self, other: object, /) -> bool:
         """Whether the other is of the same pattern and flags."""
-        return self.compiled == other.compiled if isinstance(other, Pattern) else NotImplemented
+        return self.compiled == getattr(other, "compiled", other)
 
     def __hash__(self) -> int:
         """As that of the standard library's."""
@@ -347,6 +348,10 @@ class Pattern:
             if size >= CONTEXT_LIMIT:
                 return None
             size *= 4
+
+
+Match.register(re.Match)
+Pattern.register(re.Pattern)
 
 
 def _bounds(string: DistributedPrompt, pos: SupportsIndex, endpos: SupportsIndex) -> tuple[int, int]:
