@@ -31,7 +31,6 @@ from re import (
     U,
     X,
     error,
-    escape,
 )
 from typing import Any
 
@@ -89,6 +88,14 @@ def compile(pattern: Any, flags: int = 0) -> Pattern:  # noqa: A001  # as in re
 @lru_cache(512)
 def _compiled(pattern: "_re.Pattern[Any]") -> Pattern:
     return Pattern(pattern)
+
+
+def escape(pattern: Any) -> Any:
+    """Escape special characters in a string.
+
+    Cost: the text, in memory.
+    """
+    return _re.escape(plain(pattern))
 
 
 def search(pattern: Any, string: Any, flags: int = 0) -> Any:
@@ -163,4 +170,7 @@ def purge() -> None:
 
 def __getattr__(name: str) -> Any:
     """Whatever else the standard library's module has."""
-    return getattr(_re, name)
+    if not name.startswith("__") and hasattr(_re, name):
+        return getattr(_re, name)
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

@@ -4,10 +4,13 @@ import re
 import sys
 from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from operator import index
-from typing import Any, Self, SupportsIndex
+from types import GenericAlias
+from typing import Any, ClassVar, Self, SupportsIndex
 
+from distributed_prompt.derived.base import OPEN_END
 from distributed_prompt.derived.transformed import Transformed
 from distributed_prompt.derived.walk import Range, walk
 from distributed_prompt.errors import MaterialiseError
@@ -24,26 +27,42 @@ _FIRST_WINDOW = 2**10
 
 
 class Match(ABC):  # noqa: B024  # so that the standard library's can be taken for one
-    """A match in a prompt, as ``re.Match`` is one in a string, which also counts as one; all offsets are the prompt's.
+    """A match in a prompt, as ``re.Match``, which also counts as one, is in a string; all offsets are the prompt's."""
 
-    Attributes:
-        re: the pattern.
-        string: the prompt.
-        pos: where the search began.
-        endpos: where it was to end.
-    """
-
-    __slots__ = ("_match", "_shift", "endpos", "pos", "re", "string")
+    __slots__ = ("_bounds", "_match", "_re", "_shift", "_string")
+    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
+    # It has items, but is no sequence.
+    __iter__ = None
 
     def __init__(
         self, pattern: "Pattern", prompt: DistributedPrompt, match: "re.Match[str]", shift: int, bounds: tuple[int, int]
     ) -> None:
         """Take a match in a part of the prompt, and what to add to its offsets."""
-        self.re = pattern
-        self.string = prompt
-        self.pos, self.endpos = bounds
+        self._re = pattern
+        self._string = prompt
+        self._bounds = bounds
         self._match = match
         self._shift = shift
+
+    @property
+    def re(self) -> "Pattern":
+        """The pattern."""
+        return self._re
+
+    @property
+    def string(self) -> DistributedPrompt:
+        """The prompt."""
+        return self._string
+
+    @property
+    def pos(self) -> int:
+        """Where the search began."""
+        return self._bounds[0]
+
+    @property
+    def endpos(self) -> int:
+        """Where it was to end."""
+        return min(self._bounds[1], len(self._string))
 
     def _offset(self, offset: int) -> int:
         return offset + self._shift if offset >= 0 else offset
@@ -124,6 +143,7 @@ class Pattern(ABC):  # noqa: B024  # as above
     """
 
     __slots__ = ("compiled",)
+    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
 
     def __init__(self, compiled: "re.Pattern[Any]") -> None:
         """Take a pattern of the standard library."""
@@ -224,6 +244,7 @@ class Pattern(ABC):  # noqa: B024  # as above
         """
         if not isinstance(string, DistributedPrompt):
             return self.compiled.split(string, index(maxsplit))
+        self.compiled.split("", index(maxsplit))  # raises re's own errors
         fields: list[Any] = []
         start = 0
         for match in self._some(string, index(maxsplit)):
@@ -247,13 +268,18 @@ class Pattern(ABC):  # noqa: B024  # as above
         """
         return self._substituted(repl, string, index(count), is_counted=True)
 
-    def _substituted(self, repl: Replacement, string: Any, count: int, *, is_counted: bool) -> tuple[Any, int]:
+    def _substituted(self, repl: Any, string: Any, count: int, *, is_counted: bool) -> tuple[Any, int]:
         repl = repl if callable(repl) else plain(repl)
         if not isinstance(string, DistributedPrompt):
             found: tuple[Any, int] = self.compiled.subn(repl, string, count)
             return found
+        self.compiled.sub(repl if callable(repl) else "", "", count)  # raises re's own errors
         if not callable(repl):
-            self.compiled.sub(repl, "")  # raises re's own errors
+            self.compiled.sub(repl, "")  # as above
+            # Bytes are wrong only where they replace something.
+            repl = repl if isinstance(repl, str) else partial(_constant, repl)
+        if count < 0:
+            return string[:], 0
         limits = self._reach()
         if limits and not callable(repl) and string._is_long():
             matches = sum(1 for _ in self._some(string, count)) if is_counted else 0
@@ -262,9 +288,10 @@ class Pattern(ABC):  # noqa: B024  # as above
         pieces: list[str] = []
         length = start = matches = 0
         for match in self._some(string, count):
-            new = repl(match) if callable(repl) else match.expand(repl)
-            length = _check_length(length + match.start() - start + len(new or ""))
-            pieces += [str(string[start : match.start()]), new or ""]
+            new = plain(repl(match)) if callable(repl) else match.expand(repl)
+            new = "" if new is None else new
+            length = _check_length(length + match.start() - start + (len(new) if isinstance(new, str) else 0))
+            pieces += [str(string[start : match.start()]), new]
             start = match.end()
             matches += 1
         _check_length(length + len(string) - start)
@@ -283,8 +310,15 @@ class Pattern(ABC):  # noqa: B024  # as above
 
     def _matches(self, string: DistributedPrompt, pos: SupportsIndex, endpos: SupportsIndex) -> Iterator[Match]:
         limits = self._reach()
-        first, last = _bounds(string, pos, endpos)
+        first, last = self._bounds(string, pos, endpos)
         return self._in_windows(string, limits, first, last) if limits else self._in_whole(string, first, (first, last))
+
+    def _bounds(self, string: DistributedPrompt, pos: SupportsIndex, endpos: SupportsIndex) -> tuple[int, int]:
+        """Offsets as ``re`` takes them: cut to the text, negative ones to its beginning; the end may be left open."""
+        self.compiled.scanner("", index(pos), index(endpos))  # type: ignore[attr-defined]  # raises re's own errors
+        is_open = index(endpos) == sys.maxsize and string._range().stop == OPEN_END
+        first = string._length_up_to(max(index(pos), 0))
+        return first, OPEN_END if is_open else string._length_up_to(max(index(endpos), 0))
 
     def _in_windows(self, string: DistributedPrompt, limits: Reach, first: int, last: int) -> Iterator[Match]:
         if first > last:
@@ -321,11 +355,16 @@ class Pattern(ABC):  # noqa: B024  # as above
         if not isinstance(string, DistributedPrompt):
             return getattr(self.compiled, method)(string, index(pos), index(endpos))
         limits = self._reach()
-        first, last = _bounds(string, pos, endpos)
-        if first > last:
-            return None
-        match, shift = None, max(0, first - limits.left) if limits else 0
+        first, last = self._bounds(string, pos, endpos)
+        if method == "fullmatch":
+            last = min(last, len(string))
+        shift = max(0, first - limits.left) if limits else 0
         window = self._window(string, limits, first, last) if limits else None
+        if first > last:
+            # Versions differ in what they find there.
+            window, limits = str(string[shift:first]), None
+            match = getattr(self.compiled, method)(window, first - shift, max(0, last - shift))
+            return Match(self, string, match, shift, (first, last)) if match else None
         if window is None:
             window, shift, end = string.as_str(), 0, last
         else:
@@ -350,14 +389,12 @@ class Pattern(ABC):  # noqa: B024  # as above
             size *= 4
 
 
+def _constant(value: object, _match: Match) -> Any:
+    return value
+
+
 Match.register(re.Match)
 Pattern.register(re.Pattern)
-
-
-def _bounds(string: DistributedPrompt, pos: SupportsIndex, endpos: SupportsIndex) -> tuple[int, int]:
-    """Offsets as ``re`` takes them: cut to the text, negative ones to its beginning."""
-    length = len(string)
-    return min(max(index(pos), 0), length), min(max(index(endpos), 0), length)
 
 
 def _occurs(string: DistributedPrompt, literal: Literal, start: int, stop: int) -> bool:

@@ -9,6 +9,7 @@ The tree is that of the standard library's own parser, so whatever it does not e
 """
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -53,7 +54,7 @@ class Reach:
 @lru_cache(512)
 def reach(pattern: "re.Pattern[str]") -> Reach | None:
     """What attempts of a pattern can read; None if that may be anything."""
-    tree = _parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
+    tree = parsed(pattern)
     analysis = _Analysis()
     try:
         extent = analysis.sequence(tree, pattern.flags, endless=False)
@@ -63,6 +64,13 @@ def reach(pattern: "re.Pattern[str]") -> Reach | None:
         return Reach(extent.left + 1, others, analysis.endless(pattern.flags))
     except _UnknownError:
         return None
+
+
+def parsed(pattern: "re.Pattern[str]") -> Any:
+    """The parse tree of a pattern, which has been compiled before, and warned of then."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
 
 
 class _UnknownError(Exception):

@@ -7,8 +7,9 @@ looks around, requires nothing.
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from re import _parser  # type: ignore[attr-defined]  # private, but the same from 3.11 to 3.13
 from typing import Any
+
+from distributed_prompt.text.reach import parsed
 
 _MOST_LITERALS = 16
 
@@ -36,7 +37,7 @@ class Literal:
 @lru_cache(512)
 def required(pattern: "re.Pattern[str]") -> tuple[Literal, ...]:
     """Literals of which each match has at least one; none at all if there are no such."""
-    tree = _parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
+    tree = parsed(pattern)
     literals = _of_sequence(tree, pattern.flags)
     return tuple(Literal(text, ignore_case=ignore_case) for text, ignore_case in sorted(literals))
 
