@@ -280,7 +280,7 @@ class Pattern(ABC):  # noqa: B024  # as above
             repl = repl if isinstance(repl, str) else partial(_constant, repl)
         if count < 0:
             return string[:], 0
-        limits = self._reach()
+        limits = self._reach(for_all=True)
         if limits and not callable(repl) and string._is_long():
             matches = sum(1 for _ in self._some(string, count)) if is_counted else 0
             transform = RegexSubstitution(self.compiled, limits, repl, max(count, 0))
@@ -302,14 +302,15 @@ class Pattern(ABC):  # noqa: B024  # as above
         matches = self._matches(string, 0, sys.maxsize)
         return islice(matches, count or None) if count >= 0 else iter(())
 
-    def _reach(self) -> Reach | None:
-        """What attempts can read; an error of the standard library's for a pattern of bytes."""
+    def _reach(self, *, for_all: bool) -> Reach | None:
+        """What attempts can read, all or one; None for no windows. For a pattern of bytes, ``re``'s own error."""
         if not isinstance(self.compiled.pattern, str):
             self.compiled.search("")  # raises it
-        return reach(self.compiled)
+        limits = reach(self.compiled)
+        return None if limits and limits.is_nested and for_all else limits
 
     def _matches(self, string: DistributedPrompt, pos: SupportsIndex, endpos: SupportsIndex) -> Iterator[Match]:
-        limits = self._reach()
+        limits = self._reach(for_all=True)
         first, last = self._bounds(string, pos, endpos)
         return self._in_windows(string, limits, first, last) if limits else self._in_whole(string, first, (first, last))
 
@@ -354,7 +355,7 @@ class Pattern(ABC):  # noqa: B024  # as above
         """A match that begins at ``pos`` and, if all is to match, ends at ``endpos``."""
         if not isinstance(string, DistributedPrompt):
             return getattr(self.compiled, method)(string, index(pos), index(endpos))
-        limits = self._reach()
+        limits = self._reach(for_all=False)
         first, last = self._bounds(string, pos, endpos)
         if method == "fullmatch":
             last = min(last, len(string))

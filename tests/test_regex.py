@@ -672,6 +672,21 @@ def test_what_is_linear_in_a_string_is_linear_in_a_prompt(what: str) -> None:
     assert time.process_time() - begin < 4
 
 
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        ("(a+)+vwxyz", "a" * 30 + "vwxyz "),
+        (r"(?m)^(\w+\s?)*:::::$", "hello world this is a line with words:::::\n"),
+        (r"(?:<[^>]*>\s*)+END-OF", "<a> <b> <c> <d> <e> <f>  <g>   <h>  <i>END-OF"),
+    ],
+)
+def test_what_a_cut_makes_of_a_text_behind_a_part_is_not_attempted(pattern: str, line: str) -> None:
+    text = line * 300
+    expected = re.findall(pattern, text)
+    with deadline(4):
+        assert prompt_re.findall(pattern, DistributedPrompt.from_text(text, shard_size=64)) == expected
+
+
 @pytest.mark.parametrize("method", ["search", "match"])
 def test_searching_a_lazy_text_of_unknown_length_decodes_only_what_it_reads(method: str, big_text: str) -> None:
     prompt = DistributedPrompt.from_text(big_text)

@@ -31,11 +31,14 @@ class Reach:
         left: characters before its beginning.
         others: characters that are not endless ones, up to its end.
         endless: matches a run of characters that unbounded repeats can match; None if there are no such repeats.
+        is_nested: whether unbounded repeats have others inside. Attempts may then take exponential time to fail; in a
+            window, those would that begin in the context, where the text is cut, and that succeed in the whole text.
     """
 
     left: int
     others: int
     endless: "re.Pattern[str] | None"
+    is_nested: bool = False
 
     def context(self, text: str) -> int | None:
         """How many characters of what follows decide all attempts that begin before; None if the text is too short."""
@@ -61,7 +64,7 @@ def reach(pattern: "re.Pattern[str]") -> Reach | None:
         others = extent.others + analysis.ahead
         if max(others, extent.left) > _LIMIT:
             return None
-        return Reach(extent.left + 1, others, analysis.endless(pattern.flags))
+        return Reach(extent.left + 1, others, analysis.endless(pattern.flags), analysis.is_nested)
     except _UnknownError:
         return None
 
@@ -89,11 +92,13 @@ class _Analysis:
     """Collects endless characters on the way.
 
     Attributes:
+        is_nested: as of :class:`Reach`.
         ahead: characters that are not endless, of all look-aheads together: they read on from wherever an attempt is.
     """
 
     def __init__(self) -> None:
         self.ahead = 0
+        self.is_nested = False
         self._groups: dict[int, _Extent] = {}
         self._sets: list[tuple[int, Any]] = []
 
@@ -160,6 +165,8 @@ class _Analysis:
 
     def repeat(self, argument: Any, flags: int, endless: bool, /) -> _Extent:
         _, high, nodes = argument
+        if high is _constants.MAXREPEAT and endless:
+            self.is_nested = True
         if high is _constants.MAXREPEAT or endless:
             # What is repeated without end takes endless characters only.
             return self.sequence(nodes, flags, endless=True)

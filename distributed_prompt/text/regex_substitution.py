@@ -45,11 +45,12 @@ class RegexSubstitution(Transform[tuple[int, int]]):
         at, left = state
         text = part.text
         pieces = []
+        is_template = "\\" in self.template
         windows = Windows(self.pattern, self.reach, limit=maxsize)
         windows.skip = at
         for found in windows.matches(part) if left else ():
             start, end = found.match.start() + found.shift, found.match.end() + found.shift
-            pieces += [text[at:start], found.match.expand(self.template)]
+            pieces += [text[at:start], found.match.expand(self.template) if is_template else self.template]
             at = end
             left -= 1
             if not left:
