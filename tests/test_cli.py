@@ -933,7 +933,7 @@ def test_an_interrupt_ends_a_pack_without_a_trace(big_file: Path, tmp_path: Path
         try:
             stdout, stderr = process.communicate(timeout=20)
         except subprocess.TimeoutExpired:
-            # Python drops an interrupt that meets a callback of its collector; whoever waits presses again.
+            # Seen once, cause unknown: the first was not heeded. Whoever waits presses again.
             process.send_signal(signal.SIGINT)
             stdout, stderr = process.communicate(timeout=20)
         finally:
@@ -941,6 +941,7 @@ def test_an_interrupt_ends_a_pack_without_a_trace(big_file: Path, tmp_path: Path
     assert process.returncode in {1, 130}
     assert stdout == b""
     assert b"Traceback" not in stderr
+    assert stderr.strip().count(b"\n") == 0
     assert list(tmp_path.iterdir()) == []
 
 
