@@ -38,11 +38,19 @@ class _Pool:
         self._lock = Lock()
         self._executor: ThreadPoolExecutor | None = None
 
-    def executor(self) -> ThreadPoolExecutor:
+    def submit(self, function: Callable[[Task], Result], task: Task) -> Future[Result]:
         with self._lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="dprompt")
-            return self._executor
+            executor = self._executor = self._executor or ThreadPoolExecutor(WORKERS, thread_name_prefix="dprompt")
+        try:
+            return executor.submit(function, task)
+        except BaseException:
+            # An interrupt while a thread starts leaves one that its executor does not know of, so never tells to end,
+            # and the interpreter's exit would wait for it for ever. All threads of an executor that is shut down end.
+            with self._lock:
+                executor.shutdown(wait=False)
+                if self._executor is executor:
+                    self._executor = None
+            raise
 
 
 _pool = _Pool()
@@ -65,7 +73,7 @@ def map_ahead(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Gene
     try:
         for task in tasks:
             try:
-                pending.append((task, _pool.executor().submit(function, task), os.getpid()))
+                pending.append((task, _pool.submit(function, task), os.getpid()))
             except RuntimeError:
                 # At the interpreter's exit no thread starts any more.
                 while pending:

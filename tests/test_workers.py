@@ -48,6 +48,33 @@ def test_an_error_in_a_task_comes_out_where_its_result_would() -> None:
         next(results)
 
 
+_INTERRUPTED_START = """
+import threading
+from distributed_prompt.workers import map_ahead
+
+started = threading.Event.wait
+
+def interrupted(event, timeout=None):
+    started(event, timeout)
+    threading.Event.wait = started
+    raise KeyboardInterrupt
+
+threading.Event.wait = interrupted
+try:
+    list(map_ahead(abs, range(10)))
+except KeyboardInterrupt:
+    if {again}:
+        print(list(map_ahead(abs, range(-3, 0))))
+"""
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_interrupt_while_a_worker_starts_leaves_none_that_never_ends(again: bool) -> None:  # noqa: FBT001
+    command = [sys.executable, "-c", _INTERRUPTED_START.format(again=again)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert (result.stdout, result.stderr, result.returncode) == ("[3, 2, 1]\n" if again else "", "", 0)
+
+
 @pytest.mark.timeout(60)
 def test_a_pass_that_the_garbage_collector_ends_on_a_worker_does_not_hang() -> None:
     prompt = dp.DistributedPrompt.from_text(TEXT, shard_size=10)
