@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Some tests take gigabytes of disk, and all of them a core.
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 CORPUS ?= stdlib
 COPIES ?= 1
 
@@ -25,13 +27,13 @@ demo: $(VENV)/ready ## pack the standard library, look into it, get it back
 	$(BIN)/python -m tools.demo
 
 test: $(VENV)/ready ## run the tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: ## run the tests on Python 3.11, 3.12 and 3.13
 	$(PYTHON) tools/test_all.py
 
 cover: $(VENV)/ready ## run the tests and require branch coverage
-	$(BIN)/python -m pytest --cov --cov-report=term -m 'not forks'
+	$(PYTEST) --cov --cov-report=term -m 'not forks'
 
 lint: $(VENV)/ready ## ruff
 	$(BIN)/ruff check .
