@@ -18,7 +18,7 @@ from distributed_prompt.prompt import DistributedPrompt, open  # noqa: A004  # d
 
 if TYPE_CHECKING:
     from distributed_prompt import re
-    from distributed_prompt.appending import append, convert
+    from distributed_prompt.appending import add_index, append, convert
     from distributed_prompt.packing import PackInfo, ingest_file, ingest_string, pack
     from distributed_prompt.unpacking import unpack
     from distributed_prompt.verification import verify
@@ -30,6 +30,7 @@ __all__ = [
     "DistributedPrompt",
     "FileBackend",
     "PackInfo",
+    "add_index",
     "append",
     "convert",
     "ingest_file",
@@ -43,6 +44,7 @@ __all__ = [
 
 _HOMES = {
     "PackInfo": "packing",
+    "add_index": "appending",
     "append": "appending",
     "convert": "appending",
     "ingest_file": "packing",

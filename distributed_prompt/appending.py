@@ -1,4 +1,4 @@
-"""Packs that grow, and packs that change their engine: a new file each time, the stored shards copied as they are."""
+"""Packs that grow, change their engine or get an index: a new file each time, the stored shards copied as they are."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -13,8 +13,10 @@ from distributed_prompt.joining import Joiner
 from distributed_prompt.packing import PackInfo, Paths, path_list, publish, write_inputs, writing
 from distributed_prompt.store.documents import Document
 from distributed_prompt.store.engines import ENGINES, check_engine, create_store
+from distributed_prompt.store.metadata import Metadata
+from distributed_prompt.store.ngrams import is_indexed
 from distributed_prompt.store.pack import Pack
-from distributed_prompt.store.pack_copy import copy_pack
+from distributed_prompt.store.pack_copy import bytes_before, copy_pack
 from distributed_prompt.store.pack_writer import PackWriter
 from distributed_prompt.text.pieces import Piece
 from distributed_prompt.workers import Progress
@@ -76,7 +78,7 @@ def append(
         ):
             old = backend.pack
             metadata = old.metadata
-            writer = PackWriter(store, metadata.shard_size, metadata.level, metadata.header)
+            writer = PackWriter(store, metadata.shard_size, metadata.level, metadata.header, index=old.ngrams.exists)
             whole = metadata.length // metadata.shard_size
             for count_bytes in copy_pack(old, writer, whole, grows=True):
                 file.wrote(count_bytes)
@@ -90,7 +92,7 @@ def append(
             rest = old.utf8(whole) if whole < metadata.shards else b""
             piece = Piece(writer.length, metadata.length - writer.length, rest)
             joiner.begin(piece, ends_line=metadata.lines == metadata.newlines)
-            write_inputs(inputs, joiner, writer, file, metadata.level, progress)
+            write_inputs(inputs, joiner, writer, file, metadata.level, progress, bytes_before(old, whole))
             metadata = writer.finish()
         return publish(file, metadata, joiner)
 
@@ -155,17 +157,75 @@ def convert(
             message = f"{os.fspath(output)}: is the pack itself; name another output"
             raise ArgumentError(message)
         with file:
-            with writing(create_store(store, str(file.partial), os.fspath(output))) as created:
-                writer = PackWriter(created, old.metadata.shard_size, old.metadata.level, old.metadata.header)
-                done = 0
-                for count_bytes in copy_pack(old, writer, old.metadata.shards):
-                    file.wrote(count_bytes)
-                    done += count_bytes
-                    if progress:
-                        progress(done, old.store.size_bytes())
-                metadata = writer.finish()
-            if metadata != old.metadata:
+            found = _copy(old, file, store, output, progress)
+            if found != old.metadata:
                 message = f"{old.name}: its metadata are not what its rows make them; see dprompt verify"
                 raise CorruptPackError(message)
             file.publish()
-    return metadata.root_digest
+    return found.root_digest
+
+
+def add_index(
+    pack: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> bool:
+    """Give a pack an n-gram index, by which searches skip what cannot match.
+
+    Args:
+        pack: the path of a pack.
+        output: the pack to make; None to rename it over the old one, which readers that have it open keep.
+        overwrite: replace an existing output.
+        progress: called with bytes of shards copied so far, and with how many there are about.
+
+    Returns:
+        Whether there is anything new: False if the pack has an index, and nothing was written for there is no output.
+
+    Raises:
+        PackNotFoundError: no such pack.
+        OutputExistsError: the output exists.
+        OutputError: the output cannot be written, or another process writes it now.
+        ArgumentError: the shards are too small for an index.
+        CorruptPackError: the pack is damaged; it stays as it is.
+
+    Cost: every stored byte copied once, every shard decoded once; memory as ``pack``.
+    """
+    path = find_pack(pack)
+    in_place = output is None or os.path.realpath(output) == os.path.realpath(path)
+    with OutputFile(path if output is None else output, overwrite=overwrite or in_place) as file:
+        with FileBackend(path) as backend:
+            old = backend.pack
+            if old.ngrams.exists and in_place:
+                return False
+            if not is_indexed(old.metadata.shard_size):
+                message = (
+                    f"{os.fspath(pack)}: shards of {old.metadata.shard_size:,} characters are too small for an index"
+                )
+                raise ArgumentError(message)
+            _copy(old, file, old.store.engine, output or pack, progress, index=True)
+        file.publish()
+    return True
+
+
+def _copy(
+    old: Pack,
+    file: OutputFile,
+    store: str,
+    shown: str | os.PathLike[str],
+    progress: Progress | None,
+    *,
+    index: bool = False,
+) -> Metadata:
+    """Write a pack again, as another engine has it, perhaps with an index."""
+    was = old.metadata
+    with writing(create_store(store, str(file.partial), os.fspath(shown))) as created:
+        writer = PackWriter(created, was.shard_size, was.level, was.header, index=index or old.ngrams.exists)
+        done = 0
+        for count_bytes in copy_pack(old, writer, was.shards):
+            file.wrote(count_bytes)
+            done += count_bytes
+            if progress:
+                progress(done, old.store.size_bytes())
+        return writer.finish()

@@ -1,7 +1,7 @@
 """What prompts and views are ranges of: characters by offset, in a pack or made of others when they are asked for."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.memory_store import MemoryStore
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece
 
 Result = TypeVar("Result")
@@ -82,7 +83,13 @@ class Characters(ABC):
 
     @abstractmethod
     def map_runs(
-        self, function: Callable[[Iterator[Piece]], Result], start: int, stop: int, *, reverse: bool = False
+        self,
+        function: Callable[[Iterator[Piece]], Result],
+        start: int,
+        stop: int,
+        *,
+        reverse: bool = False,
+        holding: Sequence[Literal] = (),
     ) -> Iterator[Result]:
         """What ``function`` makes of each run of consecutive parts, in order; worker threads may call it.
 
@@ -91,16 +98,19 @@ class Characters(ABC):
             start: offset of the first character.
             stop: offset after the last character.
             reverse: from the last part to the first.
+            holding: what is looked for, if that is all. Parts that hold nothing of an occurrence, neither of one that
+                goes on behind the range, may be left out; no run goes on over such a gap.
         """
 
-    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+    def pieces(self, start: int, stop: int, holding: Sequence[Literal] = ()) -> Iterator[Piece]:
         """The UTF-8 of a range, part by part, made ahead where that can be.
 
         Args:
             start: offset of the first character.
             stop: offset after the last character.
+            holding: as in :meth:`map_runs`.
         """
-        return chain.from_iterable(self.map_runs(list, start, stop))
+        return chain.from_iterable(self.map_runs(list, start, stop, holding=holding))
 
     def keep(self, piece: Piece) -> None:  # noqa: B027  # may be ignored
         """Take note of a piece that will probably be asked for again."""
@@ -109,6 +119,15 @@ class Characters(ABC):
         """Where the part ends that a character is in; may make it."""
         start, text = self.near(offset)
         return start + len(text)
+
+    def lacking(self, literals: Sequence[Literal]) -> Callable[[int], int] | None:
+        """What tells without a look that no occurrence of some literals begins or ends in a part; None if nothing does.
+
+        Returns:
+            A function of an offset: how many characters from there to the end of the part, if that is so, else 0.
+        """
+        del literals
+        return None
 
     def ascii_part(self, offset: int) -> int:
         """How many characters from here to the end of the part, if it is known without a look that all are ASCII."""

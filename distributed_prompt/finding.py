@@ -9,6 +9,7 @@ from itertools import chain
 
 from distributed_prompt.characters import Characters
 from distributed_prompt.text import search
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece, encode
 
 
@@ -22,7 +23,7 @@ def find(characters: Characters, needle: str, start: int, stop: int) -> int:
     if position >= 0 or border >= stop:
         return base + position if position >= 0 else -1
     near = _near(base, text, max(start, border - len(needle) + 1), border)
-    far = characters.map_runs(partial(search.scan_first, needle), border, stop)
+    far = characters.map_runs(partial(search.scan_first, needle), border, stop, holding=[Literal(needle)])
     return _kept(characters, search.join_first(chain([search.scan_first(needle, [near])], far), needle))
 
 
@@ -30,7 +31,9 @@ def find_many(characters: Characters, needles: list[str], start: int, stop: int)
     """The first occurrence of each needle that has one within ``[start, stop)``, in one pass."""
     joins = {needle: search.FirstJoin(needle) for needle in needles}
     found: dict[str, int] = {}
-    for scans in characters.map_runs(partial(_scan_open, joins), start, stop) if needles else ():
+    holding = [Literal(needle) for needle in needles]
+    runs = characters.map_runs(partial(_scan_open, joins), start, stop, holding=holding)
+    for scans in runs if needles else ():
         for needle, scan in scans.items():
             hit = joins[needle].add(scan) if needle in joins else None
             if hit:
@@ -56,7 +59,8 @@ def rfind(characters: Characters, needle: str, start: int, stop: int) -> int:
     if position >= 0 or base <= start:
         return base + position if position >= 0 else -1
     near = _near(base, text, base, min(stop, base + len(needle) - 1))
-    far = characters.map_runs(partial(search.scan_last, needle), start, base, reverse=True)
+    literal = Literal(needle)
+    far = characters.map_runs(partial(search.scan_last, needle), start, base, reverse=True, holding=[literal])
     return _kept(characters, search.join_last(chain([search.scan_last(needle, [near])], far), needle))
 
 
@@ -64,9 +68,11 @@ def count(characters: Characters, needle: str, start: int, stop: int) -> int:
     """The number of non-overlapping occurrences within ``[start, stop)``."""
     if stop - start < len(needle):
         return 0
+    holding = [Literal(needle)]
     if search.overlaps_itself(needle):
-        return search.count(characters.pieces(start, stop), needle)
-    return search.join_counts(characters.map_runs(partial(search.scan_count, needle), start, stop), needle)
+        return search.count(characters.pieces(start, stop, holding), needle)
+    runs = characters.map_runs(partial(search.scan_count, needle), start, stop, holding=holding)
+    return search.join_counts(runs, needle)
 
 
 def _near(base: int, text: str, start: int, stop: int) -> Piece:

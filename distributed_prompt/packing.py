@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from distributed_prompt.backends.file_backend import PACK_NAME
 from distributed_prompt.backends.output import OutputFile
@@ -21,6 +22,7 @@ from distributed_prompt.store.codec import DEFAULT_LEVEL, LEVELS
 from distributed_prompt.store.engines import ENGINES, check_engine, create_store
 from distributed_prompt.store.metadata import Metadata
 from distributed_prompt.store.pack_writer import EncodedShard, PackWriter, encode_shard
+from distributed_prompt.text.grams import last_bytes
 from distributed_prompt.workers import Progress, map_ahead
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -69,6 +71,7 @@ def pack(
     shard_size: int = DEFAULT_SHARD_SIZE,
     store: str = ENGINES[0],
     level: int = DEFAULT_LEVEL,
+    index: bool = True,
     encoding: str = "utf-8",
     errors: str = "strict",
     newlines: str = "keep",
@@ -97,6 +100,8 @@ def pack(
         shard_size: characters a shard, 1 to 2**24.
         store: the engine: ``sqlite`` or ``lmdb``.
         level: zstd's compression level, 1 to 22.
+        index: whether to make the n-gram index, by which searches skip what cannot match; shards of less than 2**15
+            characters have none.
         encoding: the inputs' codec.
         errors: what to do with bytes that are no text: ``strict`` refuses or leaves out the file;
             ``surrogateescape`` keeps them; ``replace`` and ``ignore`` lose them.
@@ -126,6 +131,7 @@ def pack(
         shard_size=shard_size,
         store=store,
         level=level,
+        index=index,
         header=header,
         keep_undecodable=keep_undecodable,
         overwrite=overwrite,
@@ -211,6 +217,7 @@ def _pack(
     make_folder: bool = False,
     store: str = ENGINES[0],
     level: int = DEFAULT_LEVEL,
+    index: bool = True,
     header: str | None = None,
     keep_undecodable: bool = False,
     progress: Progress | None = None,
@@ -225,7 +232,7 @@ def _pack(
         raise ArgumentError(message)
     with file:
         with writing(create_store(store, str(file.partial), os.fspath(output))) as created:
-            writer = PackWriter(created, shard_size, level, header)
+            writer = PackWriter(created, shard_size, level, header, index=index)
             joiner = Joiner(
                 decoding, shard_size, writer.documents.add, header=header, keep_undecodable=keep_undecodable
             )
@@ -235,15 +242,24 @@ def _pack(
 
 
 def write_inputs(
-    inputs: Inputs, joiner: Joiner, writer: PackWriter, file: OutputFile, level: int, progress: Progress | None
+    inputs: Inputs,
+    joiner: Joiner,
+    writer: PackWriter,
+    file: OutputFile,
+    level: int,
+    progress: Progress | None,
+    before: bytes = b"",
 ) -> None:
-    """Write all inputs behind what a pack has.
+    """Write all inputs behind what a pack has, the last bytes of which are ``before``.
 
     Raises:
         ArgumentError: there are none.
     """
     shards = joiner.shards(inputs.sources(file.identities(), joiner.left_out.append))
-    for run in map_ahead(partial(_encode, level), _tasks(shards, writer.shards, writer.shard_size)):
+    tasks = _tasks(shards, writer.shards, writer.shard_size)
+    if writer.ngrams:
+        tasks = _with_before(tasks, before)
+    for run in map_ahead(partial(_encode, level), tasks):
         for encoded in run:
             writer.add(encoded)
             file.wrote(len(encoded.blob))
@@ -295,13 +311,32 @@ def writing(store: StoreWriter) -> Iterator[StoreWriter]:
         raise
 
 
-def _tasks(shards: Iterator[Shard], first: int, shard_size: int) -> Iterator[list[tuple[int, Shard]]]:
-    """Numbered shards in runs that are worth a task each."""
-    numbered = enumerate(shards, first)
+class _Task(NamedTuple):
+    """A run of shards, the number of the first, and what lies before it if an index is made."""
+
+    first: int
+    shards: list[Shard]
+    before: bytes | None = None
+
+
+def _tasks(shards: Iterator[Shard], first: int, shard_size: int) -> Iterator[_Task]:
+    """Shards in runs that are worth a task each."""
     run_shards = max(1, min(_TASK_SHARDS, _TASK_CHARACTERS // shard_size))
-    while run := list(islice(numbered, run_shards)):
-        yield run
+    while run := list(islice(shards, run_shards)):
+        yield _Task(first, run)
+        first += len(run)
 
 
-def _encode(level: int, run: list[tuple[int, Shard]]) -> list[EncodedShard]:
-    return [encode_shard(number, shard.characters, shard.data, level) for number, shard in run]
+def _with_before(tasks: Iterator[_Task], before: bytes) -> Iterator[_Task]:
+    for task in tasks:
+        yield task._replace(before=before)
+        before = last_bytes(before, *(shard.data for shard in task.shards))
+
+
+def _encode(level: int, task: _Task) -> list[EncodedShard]:
+    encoded = []
+    before = task.before
+    for number, shard in enumerate(task.shards, task.first):
+        encoded.append(encode_shard(number, shard.characters, shard.data, level, before))
+        before = None if before is None else last_bytes(before, shard.data)
+    return encoded

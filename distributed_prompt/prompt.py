@@ -3,7 +3,7 @@
 import logging
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Self, SupportsIndex, overload
 
 from distributed_prompt import finding
@@ -24,6 +24,7 @@ from distributed_prompt.shards import DEFAULT_CACHE_BYTES, Shards
 from distributed_prompt.store.documents import Document
 from distributed_prompt.strings import UNKNOWN, StringMethods, plain
 from distributed_prompt.text import search
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece, decode
 from distributed_prompt.workers import Progress
 
@@ -368,7 +369,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
             message = "find_all(): empty substring"
             raise ArgumentError(message)
         find = search.occurrences_ignoring_case if ignore_case else search.occurrences
-        return find(self._pieces(first, last), sub)
+        return find(self._pieces(first, last, [Literal(sub, ignore_case=ignore_case)]), sub)
 
     def chunks(self, size: int, overlap: int = 0) -> "Chunks[str | DistributedPrompt]":
         """The text in consecutive chunks, as a lazy sequence; none lies wholly within the one before it.
@@ -514,11 +515,11 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
             for piece in run:
                 yield piece._replace(start=piece.start - base)
 
-    def _pieces(self, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
+    def _pieces(self, start: int = 0, stop: int | None = None, holding: Sequence[Literal] = ()) -> Iterator[Piece]:
         """The UTF-8 of a local range, piece by piece, in local offsets."""
         base = self._start
         end = self._range().stop if stop is None else base + stop
-        for piece in self._characters.pieces(base + start, end):
+        for piece in self._characters.pieces(base + start, end, holding):
             yield piece._replace(start=piece.start - base) if base else piece
 
     def _bounds(self, method: str, sub: str, start: Index, end: Index) -> tuple[int, int]:

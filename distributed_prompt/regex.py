@@ -17,9 +17,10 @@ from distributed_prompt.errors import MaterialiseError
 from distributed_prompt.images import MATERIALISE_LIMIT
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.strings import plain
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.reach import Reach, reach
 from distributed_prompt.text.regex_substitution import RegexSubstitution
-from distributed_prompt.text.required import Literal, required
+from distributed_prompt.text.required import required
 from distributed_prompt.text.windows import CONTEXT_LIMIT, TooFarError, Windows
 
 Replacement = str | Callable[[Any], str]

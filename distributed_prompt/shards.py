@@ -4,20 +4,23 @@ import os
 import sys
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import lru_cache, partial
 from itertools import islice, takewhile
 from pathlib import Path
 from threading import RLock
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.characters import Characters, Stats
 from distributed_prompt.errors import ClosedError, PackChangedError
 from distributed_prompt.geometry import SEGMENT_SHARDS, shard_count
+from distributed_prompt.ngrams import Sieve
 from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.store.pack_writer import width
 from distributed_prompt.text.lines import newline_position
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece, decode, encode
 from distributed_prompt.workers import map_ahead
 
@@ -27,6 +30,7 @@ DEFAULT_CACHE_BYTES = 32 * 2**20
 _RUN_BYTES = 2**22
 _NEAR_RUNS = 3
 _NEAR_BYTES = 2**16
+_KEPT_SIEVES = 64
 
 
 class Shards(Characters):
@@ -57,6 +61,7 @@ class Shards(Characters):
         _instances.add(self)
         self._hits = self._misses = self._decoded_shards = self._decoded_bytes = self._cached_bytes = 0
         self._images = 0
+        self._sieve = lru_cache(_KEPT_SIEVES)(partial(_sieve, self.pack))
 
     @property
     def length(self) -> int:
@@ -194,6 +199,7 @@ class Shards(Characters):
         stop: int,
         *,
         reverse: bool = False,
+        holding: Sequence[Literal] = (),
     ) -> Iterator[Result]:
         """What ``function`` makes of each run of consecutive shards, in order.
 
@@ -207,20 +213,26 @@ class Shards(Characters):
             start: offset of the first character.
             stop: offset after the last character.
             reverse: from the last shard to the first.
+            holding: as the base class says; the n-gram index tells, if there is one.
         """
         if start >= stop:
             return
         first, last = start // self.shard_size, (stop - 1) // self.shard_size
+        sieve = self._sieve(tuple(holding))
         metadata = self.pack.metadata
         average_bytes = max(1, metadata.utf8_bytes // metadata.shards)
         largest = max(1, _RUN_BYTES // average_bytes)
-        runs = _cut_runs(range(last, first - 1, -1) if reverse else range(first, last + 1), largest)
+        whole = range(last, first - 1, -1) if reverse else range(first, last + 1)
+        runs = _cut_runs(sieve.stretches(first, last, reverse=reverse) if sieve else iter([whole]), largest)
 
         stopped = False
 
-        def call(run: range) -> Result:
-            pieces = takewhile(lambda _: not stopped, self._read(run))
-            inside = first < min(run[0], run[-1]) and max(run[0], run[-1]) < last
+        def call(run: _Run) -> Result:
+            read = self._read(run.shards)
+            if sieve and run.is_lowest and min(run.shards) > first:
+                read = self._with_one_before(read, sieve, min(run.shards), reverse=reverse)
+            pieces = takewhile(lambda _: not stopped, read)
+            inside = first + 1 < min(run.shards) and max(run.shards) < last
             return function(pieces if inside else (piece.cut(start, stop) for piece in pieces))
 
         # Handing a little text to another thread costs more than its passing.
@@ -247,6 +259,29 @@ class Shards(Characters):
                 del piece
         finally:
             self._count(shards, data_bytes)
+
+    def _with_one_before(self, pieces: Iterator[Piece], sieve: Sieve, lowest: int, *, reverse: bool) -> Iterator[Piece]:
+        """A stretch, and the shard before it, in which nothing ends, if an occurrence may begin there."""
+        for piece in pieces:
+            is_lowest = piece.start == lowest * self.shard_size
+            before = self._read(range(lowest - 1, lowest)) if is_lowest and sieve.goes_on(piece.data) else iter(())
+            if reverse:
+                yield piece
+                yield from before
+            else:
+                yield from before
+                yield piece
+
+    def lacking(self, literals: Sequence[Literal]) -> Callable[[int], int] | None:
+        """As the base class says; the n-gram index tells, if there is one."""
+        sieve = self._sieve(tuple(literals))
+        return partial(self._lacks, sieve) if sieve else None
+
+    def _lacks(self, sieve: Sieve, offset: int) -> int:
+        shard, inside = divmod(offset, self.shard_size)
+        if sieve.holds(shard) or (shard + 1 < self.pack.metadata.shards and sieve.holds(shard + 1)):
+            return 0
+        return self.pack.characters(shard) - inside
 
     def count_image(self) -> None:
         """Take note of an image."""
@@ -291,6 +326,13 @@ class Shards(Characters):
             self._decoded_bytes += data_bytes
 
 
+def _sieve(pack: Pack, literals: tuple[Literal, ...]) -> Sieve | None:
+    """What tells which shards to look at; None if that is all of them."""
+    if not (literals and pack.ngrams.exists and Sieve.can_tell(literals, pack.metadata.shard_size)):
+        return None
+    return Sieve(pack.ngrams, literals)
+
+
 def _digests(pack: Pack) -> tuple[str, str]:
     """What tells packs apart, whose text, cut or documents differ."""
     return pack.metadata.root_digest, pack.metadata.documents_digest
@@ -318,10 +360,27 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _cut_runs(shards: range, largest: int) -> Iterator[range]:
-    """Consecutive runs of 1, 1, 2, 4, 8 … shards, ``largest`` at most."""
-    at, size = 0, 1
-    while at < len(shards):
-        yield shards[at : at + size]
-        at += size
-        size = min(largest, max(1, at))
+class _Run(NamedTuple):
+    """Consecutive shards that are read together.
+
+    Attributes:
+        shards: which, from the first or from the last.
+        is_lowest: whether nothing is read of what lies right before them.
+    """
+
+    shards: range
+    is_lowest: bool
+
+
+def _cut_runs(stretches: Iterator[range], largest: int) -> Iterator[_Run]:
+    """Runs of 1, 1, 2, 4, 8 … shards, ``largest`` at most, of stretches that do not touch."""
+    done, size = 0, 1
+    for stretch in stretches:
+        at = 0
+        lowest = min(stretch)
+        while at < len(stretch):
+            shards = stretch[at : at + size]
+            yield _Run(shards, min(shards) == lowest)
+            at += len(shards)
+            done += len(shards)
+            size = min(largest, max(1, done))

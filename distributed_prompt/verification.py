@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.file_backend import opened
@@ -27,8 +27,11 @@ from distributed_prompt.store.documents import (
     name_rows,
 )
 from distributed_prompt.store.metadata import DOCUMENTS_FEATURE, INDEX_FEATURE
+from distributed_prompt.store.ngrams import OpenSegment
 from distributed_prompt.store.pack import Pack
+from distributed_prompt.store.pack_copy import bytes_before
 from distributed_prompt.store.pack_writer import describe_shard
+from distributed_prompt.text import grams
 from distributed_prompt.text.pieces import Piece, decode
 from distributed_prompt.workers import Progress, map_ahead
 
@@ -43,6 +46,7 @@ class _Found(NamedTuple):
     problems: list[str]
     record: ShardRecord | None
     data: bytes
+    entries: Any = None
 
 
 def verify(pack: Backend | str | os.PathLike[str], progress: Progress | None = None) -> Iterator[str]:
@@ -58,7 +62,7 @@ def verify(pack: Backend | str | os.PathLike[str], progress: Progress | None = N
     Yields:
         A line for each thing that is wrong, with its place. Nothing for a sound pack.
 
-    Cost: every shard decoded once; a few MB a core.
+    Cost: every shard decoded once; a few MB a core, and 32 MB for an n-gram index.
     """
     with opened(pack) as backend:
         name = backend.pack.name
@@ -72,6 +76,7 @@ def _problems(pack: Pack, progress: Progress | None) -> Iterator[str]:
     documents = _Documents(pack)
     yield from _guarded(documents.begin())
     totals = _Totals(pack)
+    ngrams = _Ngrams(pack)
     shards = range(pack.metadata.shards)
     step = max(1, _RUN_CHARACTERS // pack.metadata.shard_size)
     runs = (shards[at : at + step] for at in range(0, len(shards), step))
@@ -79,9 +84,11 @@ def _problems(pack: Pack, progress: Progress | None) -> Iterator[str]:
         for found in run:
             yield from found.problems
             totals.add(found)
+            yield from ngrams.add(found)
             yield from _guarded(documents.add(found))
             if progress:
                 progress(found.shard + 1, len(shards))
+    yield from ngrams.finish()
     yield from _guarded(totals.problems())
     yield from _guarded(documents.finish())
 
@@ -104,11 +111,12 @@ def _unexpected_rows(pack: Pack) -> Iterator[str]:
     parts = {int(Part.BLOCKS): block_count(metadata.documents)}
     if INDEX_FEATURE in metadata.features:
         parts |= {int(Part.NAMES): name_rows(metadata.documents), int(Part.BOUNDS): 1}
+    ngrams = list(pack.ngrams.keys())
     for table, is_expected in (
         (Table.SHARDS, lambda key: 0 <= key < metadata.shards),
         (Table.DIRECTORY, lambda key: key & _NUMBER_MASK < rows.get(key >> 32, 0)),
         (Table.DOCUMENTS, lambda key: 0 <= key & _NUMBER_MASK < parts.get(key >> 32, 0)),
-        (Table.NGRAMS, lambda _: False),
+        (Table.NGRAMS, lambda key: any(key in keys for keys in ngrams)),
     ):
         yield from (f"{table}: row {key} belongs to nothing" for key in pack.store.keys(table) if not is_expected(key))
 
@@ -120,7 +128,18 @@ def _places_problems(pack: Pack, segment: int) -> Iterator[str]:
 
 
 def _check_run(pack: Pack, shards: range) -> list[_Found]:
-    return [_check_shard(pack, shard) for shard in shards]
+    found = [_check_shard(pack, shard) for shard in shards]
+    if not pack.ngrams.exists:
+        return found
+    try:
+        before = bytes_before(pack, shards.start)
+    except CorruptPackError:
+        # Said where that shard is checked. Then the whole segment is not compared.
+        return found
+    for number, one in enumerate(found):
+        found[number] = one._replace(entries=grams.entries(one.data, before))
+        before = grams.last_bytes(before, one.data)
+    return found
 
 
 def _check_shard(pack: Pack, shard: int) -> _Found:
@@ -207,6 +226,35 @@ class _Totals:
         for segment, (found_entry, entry) in enumerate(zip(roots, self._pack.directory.root(), strict=True)):
             if found_entry != entry:
                 yield f"directory: root: segment {segment} is not what its shards make it"
+
+
+class _Ngrams:
+    """The n-gram index, compared with one made anew."""
+
+    def __init__(self, pack: Pack) -> None:
+        self._ngrams = pack.ngrams
+        self._number = 0
+        self._segment = OpenSegment()
+        self._is_complete = True
+
+    def add(self, found: _Found) -> Iterator[str]:
+        """What is wrong with the segment that the next shard ends."""
+        if not self._ngrams.exists:
+            return
+        if found.record is None or found.entries is None:
+            self._is_complete = False
+        else:
+            self._segment.add(found.entries)
+        if found.shard % SEGMENT_SHARDS == SEGMENT_SHARDS - 1:
+            yield from self.finish()
+
+    def finish(self) -> Iterator[str]:
+        """What is wrong with the open segment."""
+        if self._is_complete and self._segment.shards:
+            yield from self._ngrams.differences(self._number, self._segment)
+        self._number += 1
+        self._segment = OpenSegment()
+        self._is_complete = True
 
 
 class _Documents:

@@ -492,7 +492,8 @@ def test_most_pages_of_a_pack_that_grows_stay_what_and_where_they_are(
 ) -> None:
     old, new = sources
     pack = tmp_path / "pack"
-    packed = dp.pack(old, pack, store=engine, shard_size=shard_size)
+    # The index of the last segment changes whole; that of those before it stays: test_ngrams.py.
+    packed = dp.pack(old, pack, store=engine, shard_size=shard_size, index=False)
     before, border = pages(pack), shard_pages(pack)
     info = dp.append(pack, new)
     after = pages(pack)

@@ -29,16 +29,43 @@ TEXT = "first needle\nsecond\r\n日本 needle 😀\n\nNEEDLE at the end"
 READING = ["--encoding", "--errors", "--exclude", "--include", "--keep-undecodable", "--newlines"]
 HELP = {
     "pack": sorted(
-        [*READING, "--force", "--header", "--help", "--level", "--output", "--shard-size", "--store", "--verbose"]
+        [
+            *READING,
+            "--force",
+            "--header",
+            "--help",
+            "--index",
+            "--level",
+            "--output",
+            "--shard-size",
+            "--store",
+            "--verbose",
+        ]
     ),
     "append": sorted([*READING, "--help", "--verbose"]),
     "convert": ["--force", "--help", "--output", "--store"],
+    "index": ["--force", "--help", "--output"],
     "ingest": ["--help", "--output", "--shard-size"],
     "info": ["--help", "--json"],
     "ls": ["--help", "--json", "--long"],
     "cat": ["--document", "--help", "--lines"],
     "slice": ["--end", "--help", "--start"],
     "find": ["--count", "--help", "--ignore-case", "--max-count"],
+    "grep": [
+        "--after-context",
+        "--before-context",
+        "--color",
+        "--context",
+        "--count",
+        "--document",
+        "--fixed-strings",
+        "--help",
+        "--ignore-case",
+        "--json",
+        "--line-number",
+        "--max-count",
+        "--only-matching",
+    ],
     "unpack": ["--force", "--help", "--lossy", "--output"],
     "verify": ["--help"],
 }

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
+from distributed_prompt.appending import add_index
 from distributed_prompt.appending import append as append_documents
 from distributed_prompt.appending import convert as convert_pack
 from distributed_prompt.cli.console import printable, progress, report
@@ -64,6 +65,7 @@ def _reading(command: Command) -> Command:
 @SHARD_SIZE
 @_STORE
 @click.option("--level", type=Number(), default=DEFAULT_LEVEL, show_default=True, help="zstd level, 1 to 22.")
+@click.option("--index/--no-index", default=True, help="Make the n-gram index, which makes searches fast.")
 @_VERBOSE
 @FORCE
 def pack(paths: tuple[str, ...], output: str, *, verbose: bool, force: bool, **options: Any) -> None:
@@ -108,6 +110,20 @@ def convert(pack: str, output: str, store: str, *, force: bool) -> None:
     with progress("convert", "B", scale=True) as update:
         root_digest = convert_pack(pack, output, store=store, overwrite=force, progress=update)
     click.echo(f"{printable(output)}: {store}, root digest {root_digest}")
+
+
+@main.command()
+@PACK
+@click.option("--output", "-o", metavar="OUT", help="The pack to make; without it, the new one replaces PACK.")
+@FORCE
+def index(pack: str, output: str | None, *, force: bool) -> None:
+    """Give PACK the n-gram index that searches need to skip what cannot match.
+
+    A new file is made and renamed over PACK, or called OUT; nothing is ever half-written.
+    """
+    with progress("index", "B", scale=True) as update:
+        is_new = add_index(pack, output, overwrite=force, progress=update)
+    click.echo(f"{printable(output or pack)}: {'indexed' if is_new else 'has an index already'}")
 
 
 @main.command()

@@ -3,7 +3,7 @@
 import sys
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from distributed_prompt.derived.separators import Tally
 from distributed_prompt.derived.walk import Range
 from distributed_prompt.locks import Lock
 from distributed_prompt.store.pack_writer import width
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece, encode
 from distributed_prompt.text.splitting import Separator
 
@@ -85,15 +86,21 @@ class Derived(Characters):
         self.base.close()
 
     def map_runs(
-        self, function: Callable[[Iterator[Piece]], Result], start: int, stop: int, *, reverse: bool = False
+        self,
+        function: Callable[[Iterator[Piece]], Result],
+        start: int,
+        stop: int,
+        *,
+        reverse: bool = False,
+        holding: Sequence[Literal] = (),
     ) -> Iterator[Result]:
         """As the base class says; each part is a run, made on this thread of what others decode ahead."""
-        pieces = self._backwards(start, stop) if reverse else self.pieces(start, stop)
+        pieces = self._backwards(start, stop) if reverse else self.pieces(start, stop, holding)
         for piece in pieces:
             yield function(iter((piece,)))
 
     @abstractmethod
-    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+    def pieces(self, start: int, stop: int, holding: Sequence[Literal] = ()) -> Iterator[Piece]:
         """As the base class says."""
 
     def _backwards(self, start: int, stop: int) -> Iterator[Piece]:

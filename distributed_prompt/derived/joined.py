@@ -1,7 +1,7 @@
 """Texts one after the other: ``+``, ``*``, ``join`` and what fills a text up to a width."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Generic, TypeVar
 
@@ -10,6 +10,7 @@ from distributed_prompt.characters import Characters
 from distributed_prompt.derived.base import Derived
 from distributed_prompt.derived.walk import Range
 from distributed_prompt.store.pack_writer import width
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece, encode
 
 Result = TypeVar("Result")
@@ -64,8 +65,9 @@ class Repeated(Derived):
         missing = characters - len(text)
         return start, text + (self._text * -(-missing // len(self._text)))[:missing]
 
-    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+    def pieces(self, start: int, stop: int, holding: Sequence[Literal] = ()) -> Iterator[Piece]:
         """As the base class says."""
+        del holding
         while start < min(stop, self._length):
             first, text = self.near(start)
             text = text[start - first : stop - first]
@@ -150,15 +152,24 @@ class Joined(Derived):
                     yield Range(characters, low - shift, high - shift), shift
 
     def map_runs(
-        self, function: Callable[[Iterator[Piece]], Result], start: int, stop: int, *, reverse: bool = False
+        self,
+        function: Callable[[Iterator[Piece]], Result],
+        start: int,
+        stop: int,
+        *,
+        reverse: bool = False,
+        holding: Sequence[Literal] = (),
     ) -> Iterator[Result]:
         """As the base class says."""
+        # An occurrence may lie across ranges that have not even a beginning of it in common.
+        del holding
         for source, shift in self._spans(start, stop, reverse=reverse):
             shifted = _Shifted(function, shift)
             yield from source.characters.map_runs(shifted, source.start, source.stop, reverse=reverse)
 
-    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+    def pieces(self, start: int, stop: int, holding: Sequence[Literal] = ()) -> Iterator[Piece]:
         """As the base class says."""
+        del holding
         for run in self.map_runs(list, start, stop):
             yield from run
 

@@ -44,7 +44,7 @@ class Ledger(Generic[State]):
         first: State,
         *,
         is_length: bool = False,
-        ascii_is_length: bool = False,
+        unseen: Callable[[int], int] | None = None,
         most: int = sys.maxsize,
     ) -> None:
         """Nothing is known yet.
@@ -54,14 +54,15 @@ class Ledger(Generic[State]):
             measure: as the attribute.
             first: the state before the first part.
             is_length: whether amounts are lengths, about as long as the parts.
-            ascii_is_length: whether an ASCII part amounts to its length, and leaves the state alone.
+            unseen: of how many characters from an offset to the end of its part it is known without a look that they
+                leave the state alone and amount to their number if that is a length, else to nothing; 0 if it is not.
             most: characters above which a part is taken as several.
         """
         self.measure = measure
         self._source = source
         self._is_length = is_length
         self._most = most
-        self._ascii_is_length = ascii_is_length
+        self._unseen = unseen
         self._starts = array("q")
         self._befores = array("q")
         self._states: list[State] = []
@@ -88,7 +89,7 @@ class Ledger(Generic[State]):
 
     def last_known(self, number: int) -> Entry[State]:
         """The part that :meth:`find` finds, if it is known; else the first one that is not."""
-        while not self._is_whole and self._frontier.before <= number and self._skip_ascii():
+        while not self._is_whole and self._frontier.before <= number and self.skip():
             pass
         if self._frontier.before <= number:
             return self._frontier
@@ -123,14 +124,16 @@ class Ledger(Generic[State]):
 
     def _extend(self, is_enough: Callable[[], bool], total: int = sys.maxsize) -> None:
         while not (self._is_whole or is_enough()):
-            if not self._skip_ascii():
+            if not self.skip():
                 self._pass(self._frontier, is_enough, total)
 
-    def _skip_ascii(self) -> bool:
+    def skip(self) -> bool:
+        """Take the first part that is not known without a look, if that can be."""
         frontier = self._frontier
-        characters = self._ascii_part(frontier.start)
+        characters = self._unseen_part(frontier.start)
         if characters:
-            self.note(frontier.start, frontier.start + characters, characters, frontier.state)
+            amount = characters if self._is_length else 0
+            self.note(frontier.start, frontier.start + characters, amount, frontier.state)
         return characters > 0
 
     def _pass(self, frontier: Entry[State], is_enough: Callable[[], bool], total: int) -> None:
@@ -143,12 +146,12 @@ class Ledger(Generic[State]):
             amount, state = self.measure(part, state)
             stop = part.stop
             self.note(part.start, stop, amount, state)
-            if is_enough() or self._ascii_part(stop):
+            if is_enough() or self._unseen_part(stop):
                 return
         if stop == frontier.start or end >= self._source.stop:
             self.end(stop)
 
-    def _ascii_part(self, offset: int) -> int:
-        if not self._ascii_is_length or offset >= self._source.stop:
+    def _unseen_part(self, offset: int) -> int:
+        if self._unseen is None or offset >= self._source.stop:
             return 0
-        return min(self._source.characters.ascii_part(offset), self._source.stop - offset)
+        return min(self._unseen(offset), self._source.stop - offset)

@@ -31,7 +31,7 @@ class Tally(Separators):
         """Nothing is known yet."""
         self._source = source
         self._cutter = cutter
-        self._ledger = Ledger(source, cutter.count, 0)
+        self._ledger = Ledger(source, cutter.count, 0, unseen=source.characters.lacking(cutter.separator))
         self._last: tuple[int, Spans] | None = None
 
     @property

@@ -1,9 +1,10 @@
 """Every so many characters of a text: slices with a step, a reversed text among them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from distributed_prompt.characters import Characters
 from distributed_prompt.derived.base import Derived
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece, encode
 
 _MOST_CHARACTERS = 2**16
@@ -58,8 +59,9 @@ class Stepped(Derived):
             yield text[min(first, last) : max(first, last) + 1][:: offsets.step]
             offsets = offsets[len(here) :]
 
-    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+    def pieces(self, start: int, stop: int, holding: Sequence[Literal] = ()) -> Iterator[Piece]:
         """As the base class says."""
+        del holding
         while start < min(stop, self.length):
             first, text = self.near(start)
             text = text[start - first : stop - first]

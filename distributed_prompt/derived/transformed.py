@@ -1,11 +1,12 @@
 """A text under a transform: ``lower``, ``replace`` and their like."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from distributed_prompt.derived.base import OPEN_END, Derived
 from distributed_prompt.derived.ledger import Ledger
 from distributed_prompt.derived.walk import NearPart, Range, part_at, walk
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.parts import Part
 from distributed_prompt.text.pieces import Piece, encode
 from distributed_prompt.text.transform import AnyTransform
@@ -22,12 +23,12 @@ class Transformed(Derived):
         super().__init__(source.characters)
         self._source = source
         self._transform = transform
-        keeps = transform.keeps_ascii
         # What grows a lot is made a little at a time.
         self._most = max(1, _MOST_CHARACTERS // transform.growth) if transform.growth > _MUCH else sys.maxsize
-        self._ledger = Ledger(
-            source, self._measure, transform.first, is_length=True, ascii_is_length=keeps, most=self._most
-        )
+        self._lacking = source.characters.lacking(transform.changed)
+        can_tell = transform.keeps_ascii or self._lacking
+        unseen = self._unseen if can_tell and self._most == sys.maxsize else None
+        self._ledger = Ledger(source, self._measure, transform.first, is_length=True, unseen=unseen, most=self._most)
 
     @property
     def recipe(self) -> tuple[object, ...]:
@@ -59,11 +60,17 @@ class Transformed(Derived):
         text, _ = self._transform.apply(part_at(self._source, entry.start, self._most), entry.state)
         return self._keep(entry.before, text)
 
-    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """As the base class says."""
+    def pieces(self, start: int, stop: int, holding: Sequence[Literal] = ()) -> Iterator[Piece]:
+        """As the base class says; nothing is made where the text holds nothing that could become what is looked for."""
         entry = self._ledger.last_known(start)
         source, offset, state = entry.start, entry.before, entry.state
+        lacking = self._source.characters.lacking(self._transform.origins(holding))
         while offset < stop:
+            kept = self._kept_length(source) if lacking and lacking(source) else 0
+            if kept:
+                self._ledger.note(source, source + kept, kept, state)
+                source, offset = source + kept, offset + kept
+                continue
             # Not more is read ahead than will do, if this text is about as long as the other.
             end = self._source.part_end(source, stop - offset)
             part: NearPart
@@ -79,8 +86,18 @@ class Transformed(Derived):
                 if here:
                     yield Piece(offset + first, len(here), encode(here))
                 offset += len(text)
+                if lacking and lacking(source):
+                    break
             if source == begin or source >= self._source.stop:
                 return
+
+    def _kept_length(self, start: int) -> int:
+        """How many characters there are from here to the end of the part, if it is known that they stay as many."""
+        return min(self._unseen(start), max(0, self._source.stop - start))
+
+    def _unseen(self, offset: int) -> int:
+        ascii_part = self._source.characters.ascii_part(offset) if self._transform.keeps_ascii else 0
+        return ascii_part or (self._lacking(offset) if self._lacking else 0)
 
     def _measure(self, part: Part, state: object) -> tuple[int, object]:
         text, state = self._transform.apply(part, state)

@@ -41,7 +41,8 @@ from distributed_prompt.text.pieces import encode
 FORMAT_VERSION = 1
 DOCUMENTS_FEATURE = "documents"
 INDEX_FEATURE = "document-index"
-KNOWN_FEATURES = frozenset({DOCUMENTS_FEATURE, INDEX_FEATURE})
+NGRAMS_FEATURE = "ngrams"
+KNOWN_FEATURES = frozenset({DOCUMENTS_FEATURE, INDEX_FEATURE, NGRAMS_FEATURE})
 WIDTHS = (0, 1, 2, 4)
 _CODEC = "zstd"
 _DIGESTS = ("documents_digest", "root_digest")

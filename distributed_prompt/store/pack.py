@@ -7,6 +7,7 @@ from distributed_prompt.store.base import Store, Table
 from distributed_prompt.store.directory import Directory
 from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.metadata import Metadata, parse_metadata
+from distributed_prompt.store.ngrams import Ngrams
 from distributed_prompt.text.pieces import Piece
 
 _MAX_CHARACTER_BYTES = 4
@@ -20,6 +21,7 @@ class Pack:
         metadata: what opening has read; nothing else was.
         directory: what is known of each shard.
         documents: which range came from which input.
+        ngrams: which shards can hold what.
     """
 
     def __init__(self, store: Store) -> None:
@@ -32,6 +34,7 @@ class Pack:
             raise
         self.directory = Directory(store, self.metadata)
         self.documents = DocumentTable(store, self.metadata.documents)
+        self.ngrams = Ngrams(store, self.metadata)
 
     @property
     def name(self) -> str:

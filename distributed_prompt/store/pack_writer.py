@@ -1,14 +1,26 @@
 """A pack, written: encoded shards in order, then directory, documents and metadata."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from distributed_prompt.geometry import check_shard_size
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import StoreWriter, Table
 from distributed_prompt.store.directory import DirectoryWriter, ShardRecord
 from distributed_prompt.store.documents import BLOCK_DOCUMENTS, DocumentsWriter
-from distributed_prompt.store.metadata import DOCUMENTS_FEATURE, INDEX_FEATURE, Metadata, create_metadata
+from distributed_prompt.store.metadata import (
+    DOCUMENTS_FEATURE,
+    INDEX_FEATURE,
+    NGRAMS_FEATURE,
+    Metadata,
+    create_metadata,
+)
+from distributed_prompt.store.ngrams import NgramsWriter, is_indexed
+from distributed_prompt.text import grams
 from distributed_prompt.text.pieces import encode
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _LARGE_BYTES = 4096
 
@@ -20,9 +32,10 @@ class EncodedShard(NamedTuple):
     blob: bytes
     record: ShardRecord
     ends_line: bool
+    entries: "NDArray[np.uint8] | None" = None
 
 
-def encode_shard(shard: int, characters: int, data: bytes, level: int) -> EncodedShard:
+def encode_shard(shard: int, characters: int, data: bytes, level: int, before: bytes | None = None) -> EncodedShard:
     """Compress and sum one shard: all the work that packing does on it, free of the GIL for the most part.
 
     Args:
@@ -30,9 +43,11 @@ def encode_shard(shard: int, characters: int, data: bytes, level: int) -> Encode
         characters: how many characters it has.
         data: their UTF-8.
         level: compression level.
+        before: the UTF-8 before it, for the n-gram index; None for no index.
     """
     blob = codec.compress(data, level)
-    return EncodedShard(characters, blob, describe_shard(shard, characters, data, blob), data.endswith(b"\n"))
+    entries = None if before is None else grams.entries(data, before)
+    return EncodedShard(characters, blob, describe_shard(shard, characters, data, blob), data.endswith(b"\n"), entries)
 
 
 def describe_shard(shard: int, characters: int, data: bytes, blob: bytes) -> ShardRecord:
@@ -85,9 +100,12 @@ class PackWriter:
         shards: shards written so far.
         shard_size: characters a shard.
         documents: what takes the documents.
+        ngrams: what takes what is in the shards; None for no index.
     """
 
-    def __init__(self, store: StoreWriter, shard_size: int, level: int, header: str | None = None) -> None:
+    def __init__(
+        self, store: StoreWriter, shard_size: int, level: int, header: str | None = None, *, index: bool = False
+    ) -> None:
         """Begin.
 
         Raises:
@@ -99,6 +117,7 @@ class PackWriter:
         self._header = header
         self._directory = DirectoryWriter()
         self.documents = DocumentsWriter(store)
+        self.ngrams = NgramsWriter(store) if index and is_indexed(shard_size) else None
         self.length = self.shards = self._utf8_bytes = self._newlines = self._width = 0
         self._ends_line = True
 
@@ -113,6 +132,8 @@ class PackWriter:
         self._newlines += record.newlines
         self._width = max(self._width, record.width)
         self._ends_line = encoded.ends_line
+        if self.ngrams and encoded.entries is not None:
+            self.ngrams.add(encoded.entries)
         self.documents.flush(self.length)
 
     def finish(self) -> Metadata:
@@ -121,8 +142,14 @@ class PackWriter:
         Returns:
             The pack's metadata.
         """
+        if self.ngrams:
+            self.ngrams.finish()
         documents_digest, count = self.documents.finish(), self.documents.count
-        features = {DOCUMENTS_FEATURE: count > 0, INDEX_FEATURE: count > BLOCK_DOCUMENTS}
+        features = {
+            DOCUMENTS_FEATURE: count > 0,
+            INDEX_FEATURE: count > BLOCK_DOCUMENTS,
+            NGRAMS_FEATURE: self.ngrams is not None,
+        }
         metadata = Metadata(
             features=tuple(sorted(feature for feature, used in features.items() if used)),
             length=self.length,

@@ -5,9 +5,10 @@ characters lie between (Unicode, section 3.13, "Final_Sigma"); and a title begin
 part is mapped with a few characters before and behind it that tell the same as all that lies there.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.parts import Part
 from distributed_prompt.text.transform import Transform
 
@@ -32,6 +33,15 @@ class CaseMapping(Transform[None]):
     def keeps_ascii(self) -> bool:
         """As the base class says: always."""
         return True
+
+    @property
+    def changed(self) -> tuple[Literal, ...]:
+        """As the base class says: there is one character that ``lower`` makes longer."""
+        return (Literal("\u0130"),) if self.method == "lower" else ()
+
+    def origins(self, literals: Sequence[Literal]) -> tuple[Literal, ...]:
+        """As the base class says: for ``lower``, the same in any case."""
+        return tuple(Literal(literal.text, ignore_case=True) for literal in literals) if self.method == "lower" else ()
 
     def __str__(self) -> str:
         """The method."""

@@ -50,6 +50,11 @@ class Piece(NamedTuple):
     data: bytes
 
     @property
+    def stop(self) -> int:
+        """Offset after its last character."""
+        return self.start + self.characters
+
+    @property
     def ascii(self) -> bool:
         """Whether every character takes one byte, so that byte offsets are character offsets."""
         return self.characters == len(self.data)

@@ -9,29 +9,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.reach import parsed
 
 _MOST_LITERALS = 16
-
-
-class Literal:
-    """Some consecutive characters, in any case or as they are."""
-
-    def __init__(self, text: str, *, ignore_case: bool) -> None:
-        """Take the characters as the pattern has them."""
-        self.text = text
-        self.ignore_case = ignore_case
-        self._lowered = text.lower() if ignore_case and text.isascii() else None
-        self._pattern = re.compile(re.escape(text), re.IGNORECASE) if ignore_case else None
-
-    def occurs(self, text: str) -> bool:
-        """Whether it is somewhere in a text."""
-        if self._pattern is None:
-            return self.text in text
-        # Other characters may match ASCII letters in another case: the Kelvin sign, the long s, two kinds of i.
-        if self._lowered is not None and text.isascii():
-            return self._lowered in text.lower()
-        return self._pattern.search(text) is not None
 
 
 @lru_cache(512)

@@ -25,6 +25,7 @@ class Scan(NamedTuple):
 
     Attributes:
         start: offset of the run's first character.
+        stop: offset after its last one.
         head: its first bytes, as many as a match that begins before it can reach.
         tail: its last bytes, as many as a match that ends after it can begin with.
         value: the offset found, -1 for none; or the count.
@@ -32,6 +33,7 @@ class Scan(NamedTuple):
     """
 
     start: int
+    stop: int
     head: bytes
     tail: bytes
     value: int
@@ -60,7 +62,7 @@ def scan_first(needle: str, pieces: Iterable[Piece]) -> Scan:
     reach = len(encode(needle)) - 1
     edges = _Edges(reach)
     value = next(occurrences(edges.ascending(_grown(pieces, reach)), needle), -1)
-    return Scan(edges.start, edges.head, edges.tail, value, edges.piece if value >= 0 else None)
+    return Scan(edges.start, edges.stop, edges.head, edges.tail, value, edges.piece if value >= 0 else None)
 
 
 def join_first(scans: Iterable[Scan], needle: str) -> Scan:
@@ -76,10 +78,12 @@ class FirstJoin:
         """No run has come yet."""
         self._target = encode(needle)
         self._tail = b""
+        self._stop = 0
 
     def add(self, scan: Scan) -> Scan | None:
         """The occurrence, if one begins before the end of this run."""
-        tail = self._tail
+        tail = self._tail if scan.start == self._stop else b""
+        self._stop = scan.stop
         seam = tail + scan.head
         position = seam.find(self._target) if tail else -1
         if position >= 0:
@@ -108,7 +112,7 @@ def scan_last(needle: str, pieces: Iterable[Piece]) -> Scan:
             break
         head = (data[:reach] + head)[:reach]
         del piece, data
-    return Scan(edges.start, edges.head, edges.tail, value, edges.piece if value >= 0 else None)
+    return Scan(edges.start, edges.stop, edges.head, edges.tail, value, edges.piece if value >= 0 else None)
 
 
 def join_last(scans: Iterable[Scan], needle: str) -> Scan:
@@ -117,6 +121,8 @@ def join_last(scans: Iterable[Scan], needle: str) -> Scan:
     reach = len(target) - 1
     head, border = b"", 0
     for scan in scans:
+        if scan.stop != border:
+            head = b""
         position = (scan.tail + head).rfind(target) if head else -1
         if position >= 0:
             return scan._replace(value=border - _characters(scan.tail[position:]))
@@ -138,16 +144,19 @@ def scan_count(needle: str, pieces: Iterable[Piece]) -> Scan:
         total += piece.data.count(target)
         tail = _last(tail, piece.data, 0, reach)
         del piece
-    return Scan(edges.start, edges.head, edges.tail, total)
+    return Scan(edges.start, edges.stop, edges.head, edges.tail, total)
 
 
 def join_counts(scans: Iterable[Scan], needle: str) -> int:
     """The number of occurrences over consecutive runs; for needles that cannot overlap themselves."""
     target = encode(needle)
-    total, tail = 0, b""
+    total, tail, stop = 0, b"", 0
     for scan in scans:
+        if scan.start != stop:
+            tail = b""
         total += scan.value + ((tail + scan.head).count(target) if tail else 0)
         tail = _last(tail, scan.tail, 0, len(target) - 1)
+        stop = scan.stop
     return total
 
 
@@ -166,14 +175,17 @@ def occurrences(pieces: Iterable[Piece], needle: str) -> Iterator[int]:
     """Offsets of the non-overlapping occurrences, left to right: those that ``str.count`` counts.
 
     Args:
-        pieces: consecutive pieces in ascending order.
+        pieces: pieces in ascending order; what lies between them holds no occurrence.
         needle: not empty.
     """
     target = encode(needle)
     reach = len(target) - 1
-    tail = b""
+    tail, stop = b"", 0
     for piece in _grown(pieces, reach):
         data = piece.data
+        if piece.start != stop:
+            tail = b""
+        stop = piece.stop
         floor = 0
         if tail:
             # At most one: all matches that cross the same border overlap each other.
@@ -201,8 +213,11 @@ def occurrences_ignoring_case(pieces: Iterable[Piece], needle: str) -> Iterator[
     """
     pattern = re.compile(re.escape(needle), re.IGNORECASE)
     reach = len(needle) - 1
-    tail = ""
+    tail, stop = "", 0
     for piece in pieces:
+        if piece.start != stop:
+            tail = ""
+        stop = piece.stop
         window = tail + decode(piece.data)
         origin = piece.start - len(tail)
         floor = 0
@@ -220,6 +235,9 @@ def _grown(pieces: Iterable[Piece], reach: int) -> Iterator[Piece]:
     held: list[Piece] = []
     held_bytes = 0
     for piece in pieces:
+        if held and piece.start != held[-1].stop and piece.stop != held[-1].start:
+            yield _joined(held)
+            held, held_bytes = [], 0
         if not held and len(piece.data) >= reach:
             yield piece
         else:
@@ -239,14 +257,14 @@ def _joined(pieces: list[Piece]) -> Piece:
     return Piece(ordered[0].start, characters, b"".join([piece.data for piece in ordered]))
 
 
-_NOTHING = Scan(0, b"", b"", -1)
+_NOTHING = Scan(0, 0, b"", b"", -1)
 
 
 class _Edges:
     """Looks on while a run is searched, and keeps its first and last bytes."""
 
     def __init__(self, reach: int) -> None:
-        self.start = -1
+        self.start = self.stop = -1
         self.head = self.tail = b""
         self.piece: Piece | None = None
         self._reach = reach
@@ -255,6 +273,7 @@ class _Edges:
         for piece in pieces:
             if self.start < 0:
                 self.start = piece.start
+            self.stop = piece.stop
             self.piece = piece
             if len(self.head) < self._reach:
                 self.head = (self.head + piece.data[: self._reach])[: self._reach]
@@ -266,6 +285,8 @@ class _Edges:
     def descending(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         for piece in pieces:
             self.piece = piece
+            if self.stop < 0:
+                self.stop = piece.stop
             self.start = piece.start
             if len(self.tail) < self._reach:
                 self.tail = _last(b"", piece.data[-self._reach :] + self.tail, 0, self._reach)

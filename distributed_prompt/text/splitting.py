@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.parts import Part, beginning
 
 _SPACE = re.compile(r"\s+")
@@ -17,6 +18,11 @@ _LINE_END = re.compile("\r\n|[\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029]")
 
 class Cutter(ABC):
     """What separates fields. Hashable; equal ones cut alike."""
+
+    @property
+    def separator(self) -> tuple[Literal, ...]:
+        """The separator, if that is one string."""
+        return ()
 
     @abstractmethod
     def count(self, part: Part, skip: int) -> tuple[int, int]:
@@ -89,6 +95,11 @@ class Separator(Cutter):
     """
 
     sep: str
+
+    @property
+    def separator(self) -> tuple[Literal, ...]:
+        """As the base class says."""
+        return (Literal(self.sep),)
 
     def crossing(self, part: Part, skip: int) -> int | None:
         """Where a separator begins that ends in a later part; None if there is none."""

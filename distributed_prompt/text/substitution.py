@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.parts import Part
 from distributed_prompt.text.splitting import Separator
 from distributed_prompt.text.transform import Transform
@@ -25,6 +26,11 @@ class Replacement(Transform[tuple[int, int]]):
     def __str__(self) -> str:
         """The method."""
         return "replace"
+
+    @property
+    def changed(self) -> tuple[Literal, ...]:
+        """As the base class says: what is replaced."""
+        return (Literal(self.old),) if self.old else ()
 
     @property
     def first(self) -> tuple[int, int]:

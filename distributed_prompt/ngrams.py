@@ -1,0 +1,123 @@
+"""Which shards a search must look at: what the n-gram index of a pack says of some literals."""
+
+from collections.abc import Iterable, Iterator
+
+from distributed_prompt.geometry import SEGMENT_SHARDS
+from distributed_prompt.store.ngrams import Ngrams
+from distributed_prompt.text.literal import Literal
+
+# Reading a row takes a quarter of the time that decoding a shard does.
+_FEW_ROWS = 5
+_MANY_ROWS = 16
+_FEW_SHARDS = 4
+
+
+class Sieve:
+    """The shards that an occurrence of one of some literals may end in. Safe to use from any thread."""
+
+    def __init__(self, ngrams: Ngrams, literals: Iterable[Literal]) -> None:
+        """Take the index, and what is looked for; nothing is read yet."""
+        self._ngrams = ngrams
+        self._literals = tuple(literals)
+        self._masks: dict[int, int] = {}
+
+    @staticmethod
+    def can_tell(literals: Iterable[Literal], shard_size: int) -> bool:
+        """Whether each literal is long enough for the index, and so short that no more than two shards hold it."""
+        return all(literal.buckets and len(literal.data) <= shard_size for literal in literals)
+
+    def mask(self, segment: int) -> int:
+        """The shards of a segment in which an occurrence may end, the lowest bit for the first of them.
+
+        Raises:
+            CorruptPackError: the index is damaged.
+        """
+        mask = self._masks.get(segment)
+        if mask is None:
+            mask = 0
+            for literal in self._literals:
+                mask |= self._of_literal(literal, segment)
+            self._masks[segment] = mask
+        return mask
+
+    def holds(self, shard: int) -> bool:
+        """Whether an occurrence may end in a shard."""
+        segment, number = divmod(shard, SEGMENT_SHARDS)
+        return bool(self.mask(segment) >> number & 1)
+
+    def goes_on(self, data: bytes) -> bool:
+        """Whether a shard with this UTF-8 may begin with the end of an occurrence."""
+        return any(literal.may_end_in(data) for literal in self._literals)
+
+    def stretches(self, first: int, last: int, *, reverse: bool = False) -> Iterator[range]:
+        """The shards between two, both included, in which an occurrence may end, or begin that ends right behind.
+
+        Yields:
+            As many consecutive ones as there are; in descending order in reverse.
+        """
+        open_stretch: range | None = None
+        for stretch in self._reverse_runs(first, last) if reverse else self._runs(first, last):
+            if open_stretch is None:
+                open_stretch = stretch
+            elif open_stretch.stop == stretch.start:
+                open_stretch = range(open_stretch.start, stretch.stop, open_stretch.step)
+            else:
+                yield open_stretch
+                open_stretch = stretch
+        if open_stretch is not None:
+            yield open_stretch
+
+    def _runs(self, first: int, last: int) -> Iterator[range]:
+        for base, mask in self._cut_masks(first, last):
+            rest, at = mask, base
+            while rest:
+                gap = (rest & -rest).bit_length() - 1
+                rest >>= gap
+                ones = (~rest & (rest + 1)).bit_length() - 1
+                yield range(at + gap, at + gap + ones)
+                rest >>= ones
+                at += gap + ones
+
+    def _reverse_runs(self, first: int, last: int) -> Iterator[range]:
+        for base, mask in self._cut_masks(first, last, reverse=True):
+            rest = mask
+            while rest:
+                top = rest.bit_length()
+                low = (rest ^ (1 << top) - 1).bit_length()
+                yield range(base + top - 1, base + low - 1, -1)
+                rest &= (1 << low) - 1
+
+    def _cut_masks(self, first: int, last: int, *, reverse: bool = False) -> Iterator[tuple[int, int]]:
+        """The first shard and the mask of each segment, without what is outside of the range."""
+        segments = range(first // SEGMENT_SHARDS, last // SEGMENT_SHARDS + 1)
+        for segment in reversed(segments) if reverse else segments:
+            base = segment * SEGMENT_SHARDS
+            mask = self.mask(segment)
+            if base + SEGMENT_SHARDS > last:
+                mask &= (2 << last - base) - 1
+                if self._ends_behind(last):
+                    mask |= 1 << last - base
+            yield base, mask & -(1 << max(0, first - base))
+
+    def _ends_behind(self, shard: int) -> bool:
+        segment, number = divmod(shard + 1, SEGMENT_SHARDS)
+        return number < self._ngrams.shards(segment) and self.holds(shard + 1)
+
+    def _of_literal(self, literal: Literal, segment: int) -> int:
+        ngrams = self._ngrams
+        mask = (1 << ngrams.shards(segment)) - 1
+        if not ngrams.covers(segment):
+            return mask
+        counts = ngrams.counts(segment)
+        buckets = sorted(literal.buckets, key=counts.__getitem__)
+        if counts[buckets[0]]:
+            for number, bucket in enumerate(buckets[:_MANY_ROWS]):
+                if not mask or (number >= _FEW_ROWS and mask.bit_count() < _FEW_SHARDS):
+                    break
+                mask &= ngrams.bitmap(segment, bucket)
+        else:
+            mask = 0
+        for flag in literal.flags:
+            if counts[flag]:
+                mask |= ngrams.bitmap(segment, flag)
+        return mask

@@ -1,0 +1,78 @@
+"""A literal that is looked for, and what texts must have in which it occurs."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from distributed_prompt.text import grams
+from distributed_prompt.text.pieces import decode, encode
+
+_MAX_CHARACTER_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Literal:
+    """Some consecutive characters, as they are or in any case as ``re.IGNORECASE`` has it.
+
+    Attributes:
+        text: not empty.
+        ignore_case: whether case is ignored.
+    """
+
+    text: str
+    ignore_case: bool = False
+
+    @cached_property
+    def data(self) -> bytes:
+        """The UTF-8."""
+        return encode(self.text)
+
+    @cached_property
+    def buckets(self) -> list[int]:
+        """Buckets of the search index that every text has which an occurrence ends in; of none if it is too short."""
+        if self.ignore_case:
+            return grams.caseless_buckets(self.text)
+        return [grams.FLAGS[self.text]] if self.text in grams.FLAGS else grams.literal_buckets(self.data)
+
+    @cached_property
+    def flags(self) -> list[int]:
+        """Flags of the search index; texts that have one may hold an occurrence whatever their buckets are."""
+        return grams.caseless_flags(self.text) if self.ignore_case else []
+
+    def occurs(self, text: str) -> bool:
+        """Whether it is somewhere in a text."""
+        if not self.ignore_case:
+            return self.text in text
+        # Other characters may match ASCII letters in another case: the Kelvin sign, the long s, two kinds of i.
+        if self.text.isascii() and text.isascii():
+            return self.text.lower() in text.lower()
+        return _caseless(self.text).search(text) is not None
+
+    def may_end_in(self, data: bytes) -> bool:
+        """Whether a text may begin with the end of an occurrence that begins before it."""
+        if self.ignore_case:
+            head = data[: _MAX_CHARACTER_BYTES * len(self.text)]
+            return _caseless_end(self.text).match(decode(_whole(head))) is not None
+        return any(data.startswith(self.data[first:]) for first in range(1, len(self.data)))
+
+
+@lru_cache(256)
+def _caseless(text: str) -> "re.Pattern[str]":
+    return re.compile(re.escape(text), re.IGNORECASE)
+
+
+@lru_cache(256)
+def _caseless_end(text: str) -> "re.Pattern[str]":
+    """What matches any proper end of a text."""
+    return re.compile("|".join(re.escape(text[first:]) for first in range(1, len(text))) or "(?!)", re.IGNORECASE)
+
+
+def _whole(data: bytes) -> bytes:
+    """UTF-8 without the beginning of a character at its end."""
+    last = len(data) - 1
+    while last >= 0 and data[last] & 0xC0 == 0x80:  # noqa: PLR2004  # a byte that begins no character
+        last -= 1
+    if last < 0 or data[last] < 0x80:  # noqa: PLR2004  # ASCII
+        return data
+    needed = 2 if data[last] < 0xE0 else 3 if data[last] < 0xF0 else 4  # noqa: PLR2004  # how UTF-8 says it
+    return data if len(data) - last == needed else data[:last]
