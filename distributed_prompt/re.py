@@ -34,7 +34,8 @@ from re import (
 )
 from typing import Any
 
-from distributed_prompt.regex import Match, Pattern, Replacement
+from distributed_prompt.regex import Pattern, Replacement
+from distributed_prompt.regex_match import Match
 from distributed_prompt.strings import plain
 
 __all__ = [

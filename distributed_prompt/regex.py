@@ -1,4 +1,4 @@
-"""Compiled regular expressions for prompts: what ``re.Pattern`` and ``re.Match`` are for strings."""
+"""Compiled regular expressions for prompts: what ``re.Pattern`` is for strings."""
 
 import re
 import sys
@@ -12,11 +12,13 @@ from typing import Any, ClassVar, Self, SupportsIndex
 
 from distributed_prompt.derived.base import OPEN_END
 from distributed_prompt.derived.transformed import Transformed
-from distributed_prompt.derived.walk import Range, walk
+from distributed_prompt.derived.walk import Range, walk, walk_hits
 from distributed_prompt.errors import MaterialiseError
 from distributed_prompt.images import MATERIALISE_LIMIT
 from distributed_prompt.prompt import DistributedPrompt
+from distributed_prompt.regex_match import Match
 from distributed_prompt.strings import plain
+from distributed_prompt.text.hits import HitWindows
 from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.reach import Reach, reach
 from distributed_prompt.text.regex_substitution import RegexSubstitution
@@ -27,113 +29,7 @@ Replacement = str | Callable[[Any], str]
 _FIRST_WINDOW = 2**10
 
 
-class Match(ABC):  # noqa: B024  # so that the standard library's can be taken for one
-    """A match in a prompt, as ``re.Match``, which also counts as one, is in a string; all offsets are the prompt's."""
-
-    __slots__ = ("_bounds", "_match", "_re", "_shift", "_string")
-    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
-    # It has items, but is no sequence.
-    __iter__ = None
-
-    def __init__(
-        self, pattern: "Pattern", prompt: DistributedPrompt, match: "re.Match[str]", shift: int, bounds: tuple[int, int]
-    ) -> None:
-        """Take a match in a part of the prompt, and what to add to its offsets."""
-        self._re = pattern
-        self._string = prompt
-        self._bounds = bounds
-        self._match = match
-        self._shift = shift
-
-    @property
-    def re(self) -> "Pattern":
-        """The pattern."""
-        return self._re
-
-    @property
-    def string(self) -> DistributedPrompt:
-        """The prompt."""
-        return self._string
-
-    @property
-    def pos(self) -> int:
-        """Where the search began."""
-        return self._bounds[0]
-
-    @property
-    def endpos(self) -> int:
-        """Where it was to end."""
-        return min(self._bounds[1], len(self._string))
-
-    def _offset(self, offset: int) -> int:
-        return offset + self._shift if offset >= 0 else offset
-
-    def start(self, group: int | str = 0, /) -> int:
-        """Return index of the start of the substring matched by group."""
-        return self._offset(self._match.start(group))
-
-    def end(self, group: int | str = 0, /) -> int:
-        """Return index of the end of the substring matched by group."""
-        return self._offset(self._match.end(group))
-
-    def span(self, group: int | str = 0, /) -> tuple[int, int]:
-        """For match object m, return the 2-tuple (m.start(group), m.end(group))."""
-        start, end = self._match.span(group)
-        return self._offset(start), self._offset(end)
-
-    @property
-    def regs(self) -> tuple[tuple[int, int], ...]:
-        """The spans of all groups."""
-        return tuple((self._offset(start), self._offset(end)) for start, end in self._match.regs)
-
-    def group(self, *groups: int | str) -> Any:
-        """Return subgroup(s) of the match by indices or names. For 0 returns the entire match."""
-        return self._match.group(*groups)
-
-    def groups(self, default: Any = None) -> tuple[Any, ...]:
-        """Return a tuple containing all the subgroups of the match, from 1."""
-        return self._match.groups(default)
-
-    def groupdict(self, default: Any = None) -> dict[str, Any]:
-        """Return a dictionary containing all the named subgroups of the match, keyed by the subgroup name."""
-        return self._match.groupdict(default)
-
-    def expand(self, template: str) -> str:
-        """Return the string obtained by doing backslash substitution on the string template, as done by sub()."""
-        return self._match.expand(plain(template))
-
-    @property
-    def lastindex(self) -> int | None:
-        """The number of the last matched group."""
-        return self._match.lastindex
-
-    @property
-    def lastgroup(self) -> str | None:
-        """The name of the last matched group."""
-        return self._match.lastgroup
-
-    def __getitem__(self, group: int | str, /) -> Any:
-        """Return m.group(group)."""
-        return self._match[group]
-
-    def __bool__(self) -> bool:
-        """Always true."""
-        return True
-
-    def __copy__(self) -> Self:
-        """The same: it cannot change."""
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        """The same: it cannot change."""
-        return self
-
-    def __repr__(self) -> str:
-        """As that of ``re.Match``."""
-        return f"<distributed_prompt.re.Match object; span={self.span()!r}, match={self.group()[:50]!r}>"
-
-
-class Pattern(ABC):  # noqa: B024  # as above
+class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken for one
     """A compiled regular expression, for prompts and, through the standard library's own, for everything else.
 
     On a prompt, the results are those of the standard library on the equal string, found window by window where what an
@@ -327,6 +223,12 @@ class Pattern(ABC):  # noqa: B024  # as above
             return
         characters, base, _ = string._range()
         source = Range(characters, base, base + last)
+        literals = required(self.compiled)
+        if literals:
+            yield from self._around_hits(
+                string, source, HitWindows(self.compiled, limits, literals, base + first), last
+            )
+            return
         windows = Windows(self.compiled, limits)
         part = None
         try:
@@ -343,6 +245,15 @@ class Pattern(ABC):  # noqa: B024  # as above
                 before = str(string[max(0, last - limits.left) : last])
                 for found in windows.at_end(before):
                     yield Match(self, string, found.match, last + found.shift, (first, last))
+
+    def _around_hits(self, string: DistributedPrompt, source: Range, windows: HitWindows, last: int) -> Iterator[Match]:
+        first = windows.next - source.start
+        try:
+            for part in walk_hits(source, windows.next, windows.literals):
+                for found in windows.matches(part, part.start):
+                    yield Match(self, string, found.match, part.start - source.start + found.shift, (first, last))
+        except TooFarError:
+            yield from self._in_whole(string, windows.next - source.start, (first, last))
 
     def _in_whole(self, string: DistributedPrompt, start: int, bounds: tuple[int, int]) -> Iterator[Match]:
         literals = required(self.compiled)
@@ -395,7 +306,6 @@ def _constant(value: object, _match: Match) -> Any:
     return value
 
 
-Match.register(re.Match)
 Pattern.register(re.Pattern)
 
 

@@ -67,7 +67,7 @@ class Commands(click.Group):
 
 def _fail(ctx: click.Context, message: str) -> NoReturn:
     click.echo(f"dprompt: {printable(message)}", err=True)
-    ctx.exit(2 if ctx.invoked_subcommand == "find" else 1)
+    ctx.exit(2 if ctx.invoked_subcommand in {"find", "grep"} else 1)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,13 +79,14 @@ def main() -> None:
     dprompt pack articles notes.md -o corpus.dprompt   make a pack
     dprompt ls corpus.dprompt                          list its documents
     dprompt find corpus.dprompt "needle"               search it
+    dprompt grep "nee+dle" corpus.dprompt              print the lines that match
     dprompt cat corpus.dprompt 1000:2000               print a part of it
     dprompt append corpus.dprompt more.txt             let it grow
     dprompt unpack corpus.dprompt -o copy              get the very bytes back
 
     Offsets and lengths are characters, counted from 0; lines are counted from 1. PACK is a pack or a folder
-    with a prompt.dprompt in it. Exit status: 0 fine, 1 an error (find: nothing found), 2 wrong usage
-    (find: an error).
+    with a prompt.dprompt in it. Exit status: 0 fine, 1 an error (find and grep: nothing found), 2 wrong
+    usage (find and grep: an error).
     """  # noqa: D301  # click wants the backspace itself
 
 

@@ -1,10 +1,13 @@
 """A range of characters as parts that can look around themselves."""
 
 import sys
+from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from distributed_prompt.characters import Characters
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.parts import Part
 from distributed_prompt.text.pieces import Piece, decode
 
@@ -63,12 +66,25 @@ def part_at(source: Range, offset: int, most: int = sys.maxsize) -> NearPart:
     return NearPart(source, offset, text[offset - start : min(source.stop, offset + most) - start])
 
 
+def walk_hits(source: Range, start: int, literals: tuple[Literal, ...]) -> Iterator[NearPart]:
+    """The parts from an offset on which may hold an occurrence of some literals, or its beginning, in one pass."""
+    runs = source.characters.map_runs(partial(_touched, literals), start, source.stop, holding=literals)
+    pass_ = _Pass(source, runs)
+    while part := pass_.take():
+        yield part
+
+
+def _touched(literals: tuple[Literal, ...], pieces: Iterator[Piece]) -> list[Piece]:
+    return [piece for piece in pieces if any(literal.touches(piece.data) for literal in literals)]
+
+
 def walk(source: Range, start: int, stop: int | None = None, most: int = sys.maxsize) -> Iterator[NearPart]:
     """All parts from an offset on, in one pass; up to an offset where a part ends, or to the end of the range.
 
     Parts of more characters than ``most`` are given in several.
     """
-    pass_ = _Pass(source, source.characters.pieces(start, source.stop if stop is None else stop))
+    pieces = source.characters.pieces(start, source.stop if stop is None else stop)
+    pass_ = _Pass(source, ([piece] for piece in pieces))
     while part := pass_.take():
         if len(part.text) <= most:
             yield part
@@ -78,28 +94,46 @@ def walk(source: Range, start: int, stop: int | None = None, most: int = sys.max
 
 
 class _Pass:
-    """Pieces on their way, the next of which may be looked at, and the last of which is remembered."""
+    """Runs of pieces on their way, the next piece of which may be looked at, and the last of which is remembered.
 
-    def __init__(self, source: Range, pieces: Iterator[Piece]) -> None:
+    Attributes:
+        source: the range that they are of.
+        start: offset of the next piece that was looked at.
+        last: the last one that was taken.
+    """
+
+    def __init__(self, source: Range, runs: Iterator[list[Piece]]) -> None:
         self.source = source
-        self._pieces = pieces
-        self._next: str | None = None
+        self.start = 0
         self.last: _PassPart | None = None
+        self._runs = runs
+        self._run: deque[Piece] = deque()
+        self._next = ""
+        self._has_peeked = False
 
     def peek(self) -> str:
-        if self._next is None:
-            piece = next(self._pieces, None)
-            self._next = decode(piece.data) if piece else ""
-            self._start = piece.start if piece else 0
+        """The next piece, if there is one in this run or the next: more are not waited for."""
+        if not self._has_peeked:
+            self._has_peeked = True
+            if not self._run:
+                self._run.extend(next(self._runs, ()))
+            if self._run:
+                piece = self._run.popleft()
+                self.start, self._next = piece.start, decode(piece.data)
         return self._next
 
     def take(self) -> "_PassPart | None":
-        text = self.peek()
-        if not text:
-            return None
-        part = _PassPart(self, self._start, text, self.last.text if self.last else "")
+        if not self.peek():
+            run = next(filter(None, self._runs), None)
+            if run is None:
+                return None
+            self._run.extend(run)
+            self._has_peeked = False
+        text, last = self.peek(), self.last
+        part = _PassPart(self, self.start, text, last.text if last and last.stop == self.start else "")
         self.last = part
-        self._next = None
+        self._next = ""
+        self._has_peeked = False
         return part
 
 
@@ -117,7 +151,7 @@ class _PassPart(NearPart):
     def after(self) -> Iterator[str]:
         start = self.stop
         # Nothing is there, too, where the pass was to end.
-        if self._pass.last is self and (text := self._pass.peek()):
+        if self._pass.last is self and (text := self._pass.peek()) and self._pass.start == start:
             yield text
             start += len(text)
         yield from _after(self._source, start)

@@ -48,6 +48,34 @@ class Literal:
             return self.text.lower() in text.lower()
         return _caseless(self.text).search(text) is not None
 
+    def positions(self, text: str) -> list[int]:
+        """Where it begins in a text, overlapping occurrences included."""
+        if self.ignore_case and not (self.text.isascii() and text.isascii()):
+            return [match.start() for match in _caseless_anywhere(self.text).finditer(text)]
+        needle, text = (self.text.lower(), text.lower()) if self.ignore_case else (self.text, text)
+        found = []
+        at = text.find(needle)
+        while at >= 0:
+            found.append(at)
+            at = text.find(needle, at + 1)
+        return found
+
+    def touches(self, data: bytes) -> bool:
+        """Whether UTF-8 may hold an occurrence, or the beginning of one that goes on behind it."""
+        if not self.ignore_case:
+            return self.data in data or any(data.endswith(self.data[:last]) for last in range(1, len(self.data)))
+        if self.text.isascii() and data.isascii():
+            lowered, needle = data.lower(), self.data.lower()
+            return needle in lowered or any(lowered.endswith(needle[:last]) for last in range(1, len(needle)))
+        text = decode(data)
+        return self.occurs(text) or self.may_begin_in(text)
+
+    def may_begin_in(self, text: str) -> bool:
+        """Whether a text may end with the beginning of an occurrence that goes on behind it."""
+        if self.ignore_case:
+            return _caseless_beginning(self.text).search(text[-len(self.text) :]) is not None
+        return any(text.endswith(self.text[:last]) for last in range(1, len(self.text)))
+
     def may_end_in(self, data: bytes) -> bool:
         """Whether a text may begin with the end of an occurrence that begins before it."""
         if self.ignore_case:
@@ -65,6 +93,18 @@ def _caseless(text: str) -> "re.Pattern[str]":
 def _caseless_end(text: str) -> "re.Pattern[str]":
     """What matches any proper end of a text."""
     return re.compile("|".join(re.escape(text[first:]) for first in range(1, len(text))) or "(?!)", re.IGNORECASE)
+
+
+@lru_cache(256)
+def _caseless_beginning(text: str) -> "re.Pattern[str]":
+    """What finds any proper beginning of a text at the end of another."""
+    choices = "|".join(re.escape(text[:last]) for last in range(len(text) - 1, 0, -1))
+    return re.compile(rf"(?:{choices or '(?!)'})\Z", re.IGNORECASE)
+
+
+@lru_cache(256)
+def _caseless_anywhere(text: str) -> "re.Pattern[str]":
+    return re.compile(f"(?={re.escape(text)})", re.IGNORECASE)
 
 
 def _whole(data: bytes) -> bytes:

@@ -29,3 +29,12 @@ def beginning(texts: Iterator[str], characters: int) -> str:
         found.append(text[:characters])
         characters -= len(found[-1])
     return "".join(found)
+
+
+def ending(texts: Iterator[str], characters: int) -> str:
+    """The last characters of texts of which the nearest comes first; no more texts are taken than it needs."""
+    found: list[str] = []
+    while characters > 0 and (text := next(texts, "")):
+        found.append(text[-characters:])
+        characters -= len(found[-1])
+    return "".join(reversed(found))

@@ -31,6 +31,8 @@ class Reach:
         left: characters before its beginning.
         others: characters that are not endless ones, up to its end.
         endless: matches a run of characters that unbounded repeats can match; None if there are no such repeats.
+        within: matches a run of characters that some part of the pattern can match, behind which no attempt goes on;
+            None if it cannot be said.
         is_nested: whether unbounded repeats have others inside. Attempts may then take exponential time to fail; in a
             window, those would that begin in the context, where the text is cut, and that succeed in the whole text.
     """
@@ -38,11 +40,21 @@ class Reach:
     left: int
     others: int
     endless: "re.Pattern[str] | None"
+    within: "re.Pattern[str] | None" = None
     is_nested: bool = False
 
     def context(self, text: str) -> int | None:
-        """How many characters of what follows decide all attempts that begin before; None if the text is too short."""
+        """How many characters of what follows decide all attempts that begin before; None if the text is too short.
+
+        Of a reversed text: how many characters before an offset are all that attempts can take that get that far.
+        """
         end = 0
+        if self.within:
+            run = self.within.match(text)
+            end = run.end() if run else 0
+            if end + _EDGE <= len(text):
+                return end + _EDGE
+            end = 0
         if self.endless is None:
             end = self.others + 1
         else:
@@ -64,7 +76,9 @@ def reach(pattern: "re.Pattern[str]") -> Reach | None:
         others = extent.others + analysis.ahead
         if max(others, extent.left) > _LIMIT:
             return None
-        return Reach(extent.left + 1, others, analysis.endless(pattern.flags), analysis.is_nested)
+        endless = analysis.runs(analysis.sets, pattern.flags)
+        within = analysis.runs(analysis.items, pattern.flags) if analysis.is_within else None
+        return Reach(extent.left + 1, others, endless, within, analysis.is_nested)
     except _UnknownError:
         return None
 
@@ -92,6 +106,9 @@ class _Analysis:
     """Collects endless characters on the way.
 
     Attributes:
+        sets: the items of endless repeats, with the flags that hold for each.
+        items: all items.
+        is_within: whether nothing else is matched, whatever groups are referred to.
         is_nested: as of :class:`Reach`.
         ahead: characters that are not endless, of all look-aheads together: they read on from wherever an attempt is.
     """
@@ -99,16 +116,20 @@ class _Analysis:
     def __init__(self) -> None:
         self.ahead = 0
         self.is_nested = False
+        self.is_within = True
+        self.sets: list[tuple[int, Any]] = []
+        self.items: list[tuple[int, Any]] = []
         self._groups: dict[int, _Extent] = {}
-        self._sets: list[tuple[int, Any]] = []
 
-    def endless(self, flags: int) -> "re.Pattern[str] | None":
-        if not self._sets:
+    @staticmethod
+    def runs(items: list[tuple[int, Any]], flags: int) -> "re.Pattern[str] | None":
+        """What matches a run of characters each of which is one of the items; None without any."""
+        if not items:
             return None
         state = _parser.State()
         state.flags = flags & ~re.DEBUG
         branches = []
-        for own_flags, node in self._sets:
+        for own_flags, node in items:
             item = _parser.SubPattern(state, [node])
             turned_on, turned_off = own_flags & ~flags, flags & ~own_flags
             scoped = (_constants.SUBPATTERN, (None, turned_on, turned_off, item))
@@ -136,13 +157,15 @@ class _Analysis:
         return explain(self, argument, flags, endless)
 
     def _single(self, node: tuple[Any, Any], flags: int, *, endless: bool) -> _Extent:
+        entry = flags & (re.IGNORECASE | _TYPES | re.DOTALL), node
+        if entry not in self.items:
+            self.items.append(entry)
         if not endless:
             return _Extent(others=1)
         if str(node[0]) == "ANY" and flags & re.DOTALL:
             raise _UnknownError
-        entry = flags & (re.IGNORECASE | _TYPES | re.DOTALL), node
-        if entry not in self._sets:
-            self._sets.append(entry)
+        if entry not in self.sets:
+            self.sets.append(entry)
         return _Extent(is_endless=True)
 
     def edge(self, _argument: Any, _flags: int, _endless: bool, /) -> _Extent:
@@ -177,6 +200,8 @@ class _Analysis:
         extent = self._groups.get(argument)
         if extent is None or endless or (extent.is_endless and flags & re.IGNORECASE):
             raise _UnknownError
+        if flags & re.IGNORECASE:
+            self.is_within = False
         return extent._replace(left=0)
 
     def conditional(self, argument: Any, flags: int, endless: bool, /) -> _Extent:

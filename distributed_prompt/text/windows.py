@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from distributed_prompt.text.parts import Part, beginning
+from distributed_prompt.text.parts import Part, beginning, ending
 from distributed_prompt.text.reach import Reach
 from distributed_prompt.text.required import required
 
@@ -58,7 +58,7 @@ class Windows:
         if self._required and not any(literal.occurs(text + context) for literal in self._required):
             self.skip = 0
             return
-        yield from self._matches(_ending(part.before(), self._reach.left), text, context, is_last=is_last)
+        yield from self._matches(ending(part.before(), self._reach.left), text, context, is_last=is_last)
 
     def at_end(self, before: str) -> Iterator[Found]:
         """The empty match at the end of a text, if there is one, for a search that begins there."""
@@ -90,12 +90,3 @@ class Windows:
             if wanted >= self._limit:
                 raise TooFarError
             wanted = min(4 * wanted, self._limit)
-
-
-def _ending(texts: Iterator[str], characters: int) -> str:
-    """The last characters of what lies before."""
-    found: list[str] = []
-    while characters > 0 and (text := next(texts, "")):
-        found.append(text[-characters:])
-        characters -= len(found[-1])
-    return "".join(reversed(found))
