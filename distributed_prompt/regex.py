@@ -250,7 +250,7 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         first = windows.next - source.start
         try:
             for part in walk_hits(source, windows.next, windows.literals):
-                for found in windows.matches(part, part.start):
+                for found in windows.matches(part, part.start, may_go_on=part.may_go_on()):
                     yield Match(self, string, found.match, part.start - source.start + found.shift, (first, last))
         except TooFarError:
             yield from self._in_whole(string, windows.next - source.start, (first, last))

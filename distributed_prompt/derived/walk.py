@@ -66,16 +66,40 @@ def part_at(source: Range, offset: int, most: int = sys.maxsize) -> NearPart:
     return NearPart(source, offset, text[offset - start : min(source.stop, offset + most) - start])
 
 
-def walk_hits(source: Range, start: int, literals: tuple[Literal, ...]) -> Iterator[NearPart]:
-    """The parts from an offset on which may hold an occurrence of some literals, or its beginning, in one pass."""
-    runs = source.characters.map_runs(partial(_touched, literals), start, source.stop, holding=literals)
-    pass_ = _Pass(source, runs)
+def walk_hits(source: Range, start: int, literals: tuple[Literal, ...]) -> Iterator["PassPart"]:
+    """The parts from an offset on that hold a part of an occurrence of some literals, in one pass; perhaps others."""
+    pass_ = _Pass(source, source.characters.map_runs(partial(_touched, literals), start, source.stop, holding=literals))
     while part := pass_.take():
         yield part
 
 
-def _touched(literals: tuple[Literal, ...], pieces: Iterator[Piece]) -> list[Piece]:
-    return [piece for piece in pieces if any(literal.touches(piece.data) for literal in literals)]
+class _Run(NamedTuple):
+    """Some pieces, consecutive or not, of a run that ends at an offset."""
+
+    pieces: list[Piece]
+    stop: int
+
+
+def _touched(literals: tuple[Literal, ...], pieces: Iterator[Piece]) -> _Run:
+    """The pieces of a run that hold an occurrence, or a part of one."""
+    kept: list[Piece] = []
+    last: Piece | None = None
+    longest = max(len(literal.text) for literal in literals)
+    for piece in pieces:
+        if piece.characters < longest:
+            # One might lie across three.
+            run = [*kept, *([last] if last and last not in kept[-1:] else []), piece, *pieces]
+            return _Run(run, run[-1].stop)
+        seam = last and any(literal.crosses(last.data, piece.data) for literal in literals)
+        if last and seam and (not kept or kept[-1] is not last):
+            kept.append(last)
+        if seam or any(literal.occurs_in(piece.data) for literal in literals):
+            kept.append(piece)
+        last = piece
+    # Whether one goes on behind the run is seen later.
+    if last and (not kept or kept[-1] is not last) and any(literal.may_begin_in(last.data) for literal in literals):
+        kept.append(last)
+    return _Run(kept, last.stop if last else 0)
 
 
 def walk(source: Range, start: int, stop: int | None = None, most: int = sys.maxsize) -> Iterator[NearPart]:
@@ -84,7 +108,7 @@ def walk(source: Range, start: int, stop: int | None = None, most: int = sys.max
     Parts of more characters than ``most`` are given in several.
     """
     pieces = source.characters.pieces(start, source.stop if stop is None else stop)
-    pass_ = _Pass(source, ([piece] for piece in pieces))
+    pass_ = _Pass(source, (_Run([piece], piece.stop) for piece in pieces))
     while part := pass_.take():
         if len(part.text) <= most:
             yield part
@@ -102,13 +126,15 @@ class _Pass:
         last: the last one that was taken.
     """
 
-    def __init__(self, source: Range, runs: Iterator[list[Piece]]) -> None:
+    def __init__(self, source: Range, runs: Iterator[_Run]) -> None:
         self.source = source
         self.start = 0
-        self.last: _PassPart | None = None
+        self.last: PassPart | None = None
         self._runs = runs
         self._run: deque[Piece] = deque()
+        self._run_stop = 0
         self._next = ""
+        self._next_run_stop = 0
         self._has_peeked = False
 
     def peek(self) -> str:
@@ -116,39 +142,55 @@ class _Pass:
         if not self._has_peeked:
             self._has_peeked = True
             if not self._run:
-                self._run.extend(next(self._runs, ()))
+                self._begin(next(self._runs, None))
             if self._run:
                 piece = self._run.popleft()
-                self.start, self._next = piece.start, decode(piece.data)
+                self.start, self._next, self._next_run_stop = piece.start, decode(piece.data), self._run_stop
         return self._next
 
-    def take(self) -> "_PassPart | None":
+    def take(self) -> "PassPart | None":
         if not self.peek():
-            run = next(filter(None, self._runs), None)
+            run = next((run for run in self._runs if run.pieces), None)
             if run is None:
                 return None
-            self._run.extend(run)
+            self._begin(run)
             self._has_peeked = False
         text, last = self.peek(), self.last
-        part = _PassPart(self, self.start, text, last.text if last and last.stop == self.start else "")
+        previous = last.text if last and last.stop == self.start else ""
+        part = PassPart(self, self.start, text, previous, self._next_run_stop)
         self.last = part
         self._next = ""
         self._has_peeked = False
         return part
 
+    def _begin(self, run: _Run | None) -> None:
+        if run:
+            self._run.extend(run.pieces)
+            self._run_stop = run.stop
 
-class _PassPart(NearPart):
-    def __init__(self, pass_: _Pass, start: int, text: str, previous: str) -> None:
+
+class PassPart(NearPart):
+    """A part on its way."""
+
+    def __init__(self, pass_: _Pass, start: int, text: str, previous: str, run_stop: int) -> None:
+        """Take what is known."""
         super().__init__(pass_.source, start, text)
         self._pass = pass_
         self._previous = previous
+        self._run_stop = run_stop
+
+    def may_go_on(self) -> bool:
+        """Whether an occurrence of what is looked for may begin in it and end behind it."""
+        return self.stop == self._run_stop or (self._pass.peek() != "" and self._pass.start == self.stop)
 
     def before(self) -> Iterator[str]:
+        """As the base class says."""
         if self._previous:
             yield self._previous
         yield from _before(self._source, self.start - len(self._previous))
 
     def after(self) -> Iterator[str]:
+        """As the base class says."""
         start = self.stop
         # Nothing is there, too, where the pass was to end.
         if self._pass.last is self and (text := self._pass.peek()) and self._pass.start == start:

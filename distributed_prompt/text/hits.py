@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.parts import Part, beginning, ending
+from distributed_prompt.text.pieces import encode
 from distributed_prompt.text.reach import Reach
 from distributed_prompt.text.windows import CONTEXT_LIMIT, Found, TooFarError
 
@@ -41,13 +42,18 @@ class HitWindows:
         self._longest = max(len(literal.text) for literal in literals)
         self._limit = limit
 
-    def matches(self, part: Part, start: int) -> Iterator[Found]:
-        """Those that have a hit which begins in a part, at an offset. To be taken whole before the next part.
+    def matches(self, part: Part, start: int, *, may_go_on: bool) -> Iterator[Found]:
+        """Those that have a hit which begins in a part. To be taken whole before the next part.
+
+        Args:
+            part: a part.
+            start: its offset.
+            may_go_on: whether a hit may begin in it and end behind it.
 
         Raises:
             TooFarError: how far an attempt reads cannot be decided.
         """
-        hits = self._hits(part)
+        hits = self._hits(part, may_go_on=may_go_on)
         if hits and len(hits) * _CHARACTERS_A_HIT > len(part.text):
             yield from self._around(part, start, hits[0], hits[-1])
             return
@@ -55,10 +61,12 @@ class HitWindows:
             if start + hit >= self.next:
                 yield from self._around(part, start, hit, hit)
 
-    def _hits(self, part: Part) -> list[int]:
+    def _hits(self, part: Part, *, may_go_on: bool) -> list[int]:
         text = part.text
-        if any(literal.may_begin_in(text) for literal in self.literals):
-            text += beginning(part.after(), self._longest - 1)
+        if may_go_on and self._longest > 1:
+            tail = encode(text[1 - self._longest :])
+            if any(literal.may_begin_in(tail) for literal in self.literals):
+                text += beginning(part.after(), self._longest - 1)
         hits = {hit for literal in self.literals for hit in literal.positions(text)}
         return sorted(hit for hit in hits if hit < len(part.text))
 

@@ -60,21 +60,31 @@ class Literal:
             at = text.find(needle, at + 1)
         return found
 
-    def touches(self, data: bytes) -> bool:
-        """Whether UTF-8 may hold an occurrence, or the beginning of one that goes on behind it."""
+    def occurs_in(self, data: bytes) -> bool:
+        """Whether it is somewhere in UTF-8."""
         if not self.ignore_case:
-            return self.data in data or any(data.endswith(self.data[:last]) for last in range(1, len(self.data)))
+            return self.data in data
         if self.text.isascii() and data.isascii():
-            lowered, needle = data.lower(), self.data.lower()
-            return needle in lowered or any(lowered.endswith(needle[:last]) for last in range(1, len(needle)))
-        text = decode(data)
-        return self.occurs(text) or self.may_begin_in(text)
+            return self.data.lower() in data.lower()
+        return self.occurs(decode(data))
 
-    def may_begin_in(self, text: str) -> bool:
-        """Whether a text may end with the beginning of an occurrence that goes on behind it."""
+    def crosses(self, before: bytes, data: bytes) -> bool:
+        """Whether an occurrence begins in some UTF-8 and ends in what follows that."""
+        reach = _MAX_CHARACTER_BYTES * (len(self.text) - 1) if self.ignore_case else len(self.data) - 1
+        if not reach:
+            return False
+        tail, head = before[-reach:], data[:reach]
+        if not self.ignore_case:
+            return self.data in tail + head
+        text = decode(_whole_from(tail) + _whole(head))
+        return self.occurs(text)
+
+    def may_begin_in(self, data: bytes) -> bool:
+        """Whether UTF-8 may end with the beginning of an occurrence that goes on behind it."""
         if self.ignore_case:
-            return _caseless_beginning(self.text).search(text[-len(self.text) :]) is not None
-        return any(text.endswith(self.text[:last]) for last in range(1, len(self.text)))
+            tail = decode(_whole_from(data[-_MAX_CHARACTER_BYTES * len(self.text) :]))
+            return _caseless_beginning(self.text).search(tail) is not None
+        return any(data.endswith(self.data[:last]) for last in range(1, len(self.data)))
 
     def may_end_in(self, data: bytes) -> bool:
         """Whether a text may begin with the end of an occurrence that begins before it."""
@@ -105,6 +115,14 @@ def _caseless_beginning(text: str) -> "re.Pattern[str]":
 @lru_cache(256)
 def _caseless_anywhere(text: str) -> "re.Pattern[str]":
     return re.compile(f"(?={re.escape(text)})", re.IGNORECASE)
+
+
+def _whole_from(data: bytes) -> bytes:
+    """UTF-8 without the end of a character at its beginning."""
+    first = 0
+    while first < len(data) and data[first] & 0xC0 == 0x80:  # noqa: PLR2004  # a byte that begins no character
+        first += 1
+    return data[first:]
 
 
 def _whole(data: bytes) -> bytes:
