@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -90,6 +91,7 @@ class Characters(ABC):
         *,
         reverse: bool = False,
         holding: Sequence[Literal] = (),
+        executor: Executor | None = None,
     ) -> Iterator[Result]:
         """What ``function`` makes of each run of consecutive parts, in order; worker threads may call it.
 
@@ -100,17 +102,22 @@ class Characters(ABC):
             reverse: from the last part to the first.
             holding: what is looked for, if that is all. Parts that hold nothing of an occurrence, neither of one that
                 goes on behind the range, may be left out; no run goes on over such a gap.
+            executor: what calls ``function`` instead of the worker threads, perhaps in other processes. What is made of
+                others is made on this thread all the same.
         """
 
-    def pieces(self, start: int, stop: int, holding: Sequence[Literal] = ()) -> Iterator[Piece]:
+    def pieces(
+        self, start: int, stop: int, holding: Sequence[Literal] = (), executor: Executor | None = None
+    ) -> Iterator[Piece]:
         """The UTF-8 of a range, part by part, made ahead where that can be.
 
         Args:
             start: offset of the first character.
             stop: offset after the last character.
             holding: as in :meth:`map_runs`.
+            executor: as in :meth:`map_runs`.
         """
-        return chain.from_iterable(self.map_runs(list, start, stop, holding=holding))
+        return chain.from_iterable(self.map_runs(list, start, stop, holding=holding, executor=executor))
 
     def keep(self, piece: Piece) -> None:  # noqa: B027  # may be ignored
         """Take note of a piece that will probably be asked for again."""

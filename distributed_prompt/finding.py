@@ -4,6 +4,7 @@ Offsets are those of the whole text, and in range; needles are not empty.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from functools import partial
 from itertools import chain
 
@@ -13,7 +14,7 @@ from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece, encode
 
 
-def find(characters: Characters, needle: str, start: int, stop: int) -> int:
+def find(characters: Characters, needle: str, start: int, stop: int, executor: Executor | None = None) -> int:
     """The first occurrence within ``[start, stop)``, or -1."""
     if stop - start < len(needle):
         return -1
@@ -23,16 +24,20 @@ def find(characters: Characters, needle: str, start: int, stop: int) -> int:
     if position >= 0 or border >= stop:
         return base + position if position >= 0 else -1
     near = _near(base, text, max(start, border - len(needle) + 1), border)
-    far = characters.map_runs(partial(search.scan_first, needle), border, stop, holding=[Literal(needle)])
+    far = characters.map_runs(
+        partial(search.scan_first, needle), border, stop, holding=[Literal(needle)], executor=executor
+    )
     return _kept(characters, search.join_first(chain([search.scan_first(needle, [near])], far), needle))
 
 
-def find_many(characters: Characters, needles: list[str], start: int, stop: int) -> dict[str, int]:
+def find_many(
+    characters: Characters, needles: list[str], start: int, stop: int, executor: Executor | None = None
+) -> dict[str, int]:
     """The first occurrence of each needle that has one within ``[start, stop)``, in one pass."""
     joins = {needle: search.FirstJoin(needle) for needle in needles}
     found: dict[str, int] = {}
     holding = [Literal(needle) for needle in needles]
-    runs = characters.map_runs(partial(_scan_open, joins), start, stop, holding=holding)
+    runs = characters.map_runs(partial(_scan_open, joins), start, stop, holding=holding, executor=executor)
     for scans in runs if needles else ():
         for needle, scan in scans.items():
             hit = joins[needle].add(scan) if needle in joins else None
@@ -50,7 +55,7 @@ def _scan_open(needles: dict[str, search.FirstJoin], pieces: Iterator[Piece]) ->
     return {needle: search.scan_first(needle, run) for needle in list(needles) if run}
 
 
-def rfind(characters: Characters, needle: str, start: int, stop: int) -> int:
+def rfind(characters: Characters, needle: str, start: int, stop: int, executor: Executor | None = None) -> int:
     """The last occurrence within ``[start, stop)``, or -1."""
     if stop - start < len(needle):
         return -1
@@ -60,18 +65,20 @@ def rfind(characters: Characters, needle: str, start: int, stop: int) -> int:
         return base + position if position >= 0 else -1
     near = _near(base, text, base, min(stop, base + len(needle) - 1))
     literal = Literal(needle)
-    far = characters.map_runs(partial(search.scan_last, needle), start, base, reverse=True, holding=[literal])
+    far = characters.map_runs(
+        partial(search.scan_last, needle), start, base, reverse=True, holding=[literal], executor=executor
+    )
     return _kept(characters, search.join_last(chain([search.scan_last(needle, [near])], far), needle))
 
 
-def count(characters: Characters, needle: str, start: int, stop: int) -> int:
+def count(characters: Characters, needle: str, start: int, stop: int, executor: Executor | None = None) -> int:
     """The number of non-overlapping occurrences within ``[start, stop)``."""
     if stop - start < len(needle):
         return 0
     holding = [Literal(needle)]
     if search.overlaps_itself(needle):
-        return search.count(characters.pieces(start, stop, holding), needle)
-    runs = characters.map_runs(partial(search.scan_count, needle), start, stop, holding=holding)
+        return search.count(characters.pieces(start, stop, holding, executor), needle)
+    runs = characters.map_runs(partial(search.scan_count, needle), start, stop, holding=holding, executor=executor)
     return search.join_counts(runs, needle)
 
 

@@ -45,10 +45,6 @@ class Sieve:
         segment, number = divmod(shard, SEGMENT_SHARDS)
         return bool(self.mask(segment) >> number & 1)
 
-    def goes_on(self, data: bytes) -> bool:
-        """Whether a shard with this UTF-8 may begin with the end of an occurrence."""
-        return any(literal.may_end_in(data) for literal in self._literals)
-
     def stretches(self, first: int, last: int, *, reverse: bool = False) -> Iterator[range]:
         """The shards between two, both included, in which an occurrence may end, or begin that ends right behind.
 

@@ -4,6 +4,7 @@ import logging
 import operator
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Self, SupportsIndex, overload
 
 from distributed_prompt import finding
@@ -307,39 +308,46 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
             operator.contains("", key)  # type: ignore[unreachable]  # raises str's own error
         return self.find(key) >= 0
 
-    def find(self, sub: str, start: Index = None, end: Index = None, /) -> int:
+    def find(self, sub: str, start: Index = None, end: Index = None, /, *, executor: Executor | None = None) -> int:
         """Return the lowest index in S where substring sub is found, such that sub is contained within S[start:end].
 
         Returns -1 on failure.
 
+        Args:
+            sub: as ``str`` takes it.
+            start: as ``str`` takes it.
+            end: as ``str`` takes it.
+            executor: what searches instead of this process's worker threads: any of ``concurrent.futures``, or with its
+                interface. Other processes open the pack themselves. Here it is with all searches.
+
         Cost: shards from ``start`` to the match, once, at most a few MB a core ahead of it.
         """
-        return self._first("find", sub, start, end)
+        return self._first("find", sub, start, end, executor)
 
-    def index(self, sub: str, start: Index = None, end: Index = None, /) -> int:
+    def index(self, sub: str, start: Index = None, end: Index = None, /, *, executor: Executor | None = None) -> int:
         """As :meth:`find`, but raises ValueError when the substring is not found.
 
         Cost: as :meth:`find`.
         """
-        return _found(self._first("index", sub, start, end))
+        return _found(self._first("index", sub, start, end, executor))
 
-    def rfind(self, sub: str, start: Index = None, end: Index = None, /) -> int:
+    def rfind(self, sub: str, start: Index = None, end: Index = None, /, *, executor: Executor | None = None) -> int:
         """Return the highest index in S where substring sub is found, such that sub is contained within S[start:end].
 
         Returns -1 on failure.
 
         Cost: shards from ``end`` back to the match, once, at most a few MB a core ahead of it.
         """
-        return self._last("rfind", sub, start, end)
+        return self._last("rfind", sub, start, end, executor)
 
-    def rindex(self, sub: str, start: Index = None, end: Index = None, /) -> int:
+    def rindex(self, sub: str, start: Index = None, end: Index = None, /, *, executor: Executor | None = None) -> int:
         """As :meth:`rfind`, but raises ValueError when the substring is not found.
 
         Cost: as :meth:`rfind`.
         """
-        return _found(self._last("rindex", sub, start, end))
+        return _found(self._last("rindex", sub, start, end, executor))
 
-    def count(self, sub: str, start: Index = None, end: Index = None, /) -> int:
+    def count(self, sub: str, start: Index = None, end: Index = None, /, *, executor: Executor | None = None) -> int:
         """Return the number of non-overlapping occurrences of substring sub in string S[start:end].
 
         Cost: the shards of the range, once, a few MB a core.
@@ -348,10 +356,17 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         first, last = self._bounds("count", sub, start, end)
         if not sub:
             return max(0, last - first + 1)
-        return finding.count(self._characters, sub, self._start + first, self._start + last)
+        return finding.count(self._characters, sub, self._start + first, self._start + last, executor)
 
     def find_all(
-        self, sub: str, start: Index = None, end: Index = None, /, *, ignore_case: bool = False
+        self,
+        sub: str,
+        start: Index = None,
+        end: Index = None,
+        /,
+        *,
+        ignore_case: bool = False,
+        executor: Executor | None = None,
     ) -> Iterator[int]:
         """The offsets of the non-overlapping occurrences that :meth:`count` counts, as they are found.
 
@@ -360,6 +375,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
             start: as in :meth:`find`.
             end: as in :meth:`find`.
             ignore_case: compare as ``re.IGNORECASE`` does.
+            executor: as in :meth:`find`; it is sent the text.
 
         Cost: shards up to the last offset taken, once, a few MB a core.
         """
@@ -369,7 +385,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
             message = "find_all(): empty substring"
             raise ArgumentError(message)
         find = search.occurrences_ignoring_case if ignore_case else search.occurrences
-        return find(self._pieces(first, last, [Literal(sub, ignore_case=ignore_case)]), sub)
+        return find(self._pieces(first, last, [Literal(sub, ignore_case=ignore_case)], executor), sub)
 
     def chunks(self, size: int, overlap: int = 0) -> "Chunks[str | DistributedPrompt]":
         """The text in consecutive chunks, as a lazy sequence; none lies wholly within the one before it.
@@ -515,11 +531,17 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
             for piece in run:
                 yield piece._replace(start=piece.start - base)
 
-    def _pieces(self, start: int = 0, stop: int | None = None, holding: Sequence[Literal] = ()) -> Iterator[Piece]:
+    def _pieces(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        holding: Sequence[Literal] = (),
+        executor: Executor | None = None,
+    ) -> Iterator[Piece]:
         """The UTF-8 of a local range, piece by piece, in local offsets."""
         base = self._start
         end = self._range().stop if stop is None else base + stop
-        for piece in self._characters.pieces(base + start, end, holding):
+        for piece in self._characters.pieces(base + start, end, holding, executor):
             yield piece._replace(start=piece.start - base) if base else piece
 
     def _bounds(self, method: str, sub: str, start: Index, end: Index) -> tuple[int, int]:
@@ -533,21 +555,21 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         first = resolve(start, 0, length)
         return first, min(resolve(end, length, length), length)
 
-    def _first(self, method: str, sub: str, start: Index, end: Index) -> int:
+    def _first(self, method: str, sub: str, start: Index, end: Index, executor: Executor | None) -> int:
         sub = plain(sub)
         first, last = self._bounds(method, sub, start, end)
         if not sub:
             return first if first <= last else -1
-        found = finding.find(self._characters, sub, self._start + first, self._start + last)
+        found = finding.find(self._characters, sub, self._start + first, self._start + last, executor)
         return found - self._start if found >= 0 else -1
 
-    def _last(self, method: str, sub: str, start: Index, end: Index) -> int:
+    def _last(self, method: str, sub: str, start: Index, end: Index, executor: Executor | None) -> int:
         sub = plain(sub)
         len(self)
         first, last = self._bounds(method, sub, start, end)
         if not sub:
             return last if first <= last else -1
-        found = finding.rfind(self._characters, sub, self._start + first, self._start + last)
+        found = finding.rfind(self._characters, sub, self._start + first, self._start + last, executor)
         return found - self._start if found >= 0 else -1
 
 

@@ -11,6 +11,7 @@ Ordinary strings and bytes are handed to the standard library, so this can stand
 
 import re as _re
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from functools import lru_cache
 from re import (
     ASCII,
@@ -99,12 +100,12 @@ def escape(pattern: Any) -> Any:
     return _re.escape(plain(pattern))
 
 
-def search(pattern: Any, string: Any, flags: int = 0) -> Any:
+def search(pattern: Any, string: Any, flags: int = 0, *, executor: Executor | None = None) -> Any:
     """Scan through string looking for a match to the pattern, returning a Match object, or None if no match was found.
 
     Cost: as :meth:`Pattern.search`.
     """
-    return compile(pattern, flags).search(string)
+    return compile(pattern, flags).search(string, executor=executor)
 
 
 def match(pattern: Any, string: Any, flags: int = 0) -> Any:
@@ -123,20 +124,20 @@ def fullmatch(pattern: Any, string: Any, flags: int = 0) -> Any:
     return compile(pattern, flags).fullmatch(string)
 
 
-def finditer(pattern: Any, string: Any, flags: int = 0) -> Iterator[Any]:
+def finditer(pattern: Any, string: Any, flags: int = 0, *, executor: Executor | None = None) -> Iterator[Any]:
     """Return an iterator over all non-overlapping matches in the string.
 
     Cost: as :meth:`Pattern.finditer`.
     """
-    return compile(pattern, flags).finditer(string)
+    return compile(pattern, flags).finditer(string, executor=executor)
 
 
-def findall(pattern: Any, string: Any, flags: int = 0) -> list[Any]:
+def findall(pattern: Any, string: Any, flags: int = 0, *, executor: Executor | None = None) -> list[Any]:
     """Return a list of all non-overlapping matches in the string.
 
     Cost: as :meth:`Pattern.findall`.
     """
-    return compile(pattern, flags).findall(string)
+    return compile(pattern, flags).findall(string, executor=executor)
 
 
 def split(pattern: Any, string: Any, maxsplit: int = 0, flags: int = 0) -> list[Any]:

@@ -4,6 +4,7 @@ import re
 import sys
 from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from functools import partial
 from itertools import islice
 from operator import index
@@ -90,14 +91,21 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         """As that of ``re.Pattern``."""
         return f"distributed_prompt.{self.compiled!r}"
 
-    def search(self, string: Any, pos: SupportsIndex = 0, endpos: SupportsIndex = sys.maxsize) -> Any:
+    def search(
+        self,
+        string: Any,
+        pos: SupportsIndex = 0,
+        endpos: SupportsIndex = sys.maxsize,
+        *,
+        executor: Executor | None = None,
+    ) -> Any:
         """Scan through string looking for a match, and return a corresponding match object, or None.
 
         Cost: shards up to the match, once, a few MB a core; for a pattern without windows, ``as_str()``.
         """
         if not isinstance(string, DistributedPrompt):
             return self.compiled.search(string, index(pos), index(endpos))
-        return next(self._matches(string, pos, endpos), None)
+        return next(self._matches(string, pos, endpos, executor), None)
 
     def match(self, string: Any, pos: SupportsIndex = 0, endpos: SupportsIndex = sys.maxsize) -> Any:
         """Matches zero or more characters at the beginning of the string.
@@ -113,23 +121,44 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         """
         return self._anchored("fullmatch", string, pos, endpos)
 
-    def finditer(self, string: Any, pos: SupportsIndex = 0, endpos: SupportsIndex = sys.maxsize) -> Iterator[Any]:
+    def finditer(
+        self,
+        string: Any,
+        pos: SupportsIndex = 0,
+        endpos: SupportsIndex = sys.maxsize,
+        *,
+        executor: Executor | None = None,
+    ) -> Iterator[Any]:
         """Return an iterator over all non-overlapping matches for the RE pattern in string.
+
+        Args:
+            string: what to search.
+            pos: where to begin.
+            endpos: where the string is taken to end.
+            executor: what decodes, and looks for literals, instead of this process's worker threads; as with
+                :meth:`search` and :meth:`findall`.
 
         Cost: shards up to the last match taken, once, a few MB a core; for a pattern without windows, ``as_str()``.
         """
         if not isinstance(string, DistributedPrompt):
             return self.compiled.finditer(string, index(pos), index(endpos))
-        return self._matches(string, pos, endpos)
+        return self._matches(string, pos, endpos, executor)
 
-    def findall(self, string: Any, pos: SupportsIndex = 0, endpos: SupportsIndex = sys.maxsize) -> list[Any]:
+    def findall(
+        self,
+        string: Any,
+        pos: SupportsIndex = 0,
+        endpos: SupportsIndex = sys.maxsize,
+        *,
+        executor: Executor | None = None,
+    ) -> list[Any]:
         """Return a list of all non-overlapping matches of pattern in string.
 
         Cost: every shard once, a few MB a core; the result. For a pattern without windows, ``as_str()``.
         """
         if not isinstance(string, DistributedPrompt):
             return self.compiled.findall(string, index(pos), index(endpos))
-        matches = self._matches(string, pos, endpos)
+        matches = self._matches(string, pos, endpos, executor)
         if self.groups > 1:
             return [match.groups("") for match in matches]
         return [match.groups("")[0] if self.groups else match.group() for match in matches]
@@ -206,10 +235,20 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         limits = reach(self.compiled)
         return None if limits and limits.is_nested and for_all else limits
 
-    def _matches(self, string: DistributedPrompt, pos: SupportsIndex, endpos: SupportsIndex) -> Iterator[Match]:
+    def _matches(
+        self,
+        string: DistributedPrompt,
+        pos: SupportsIndex,
+        endpos: SupportsIndex,
+        executor: Executor | None = None,
+    ) -> Iterator[Match]:
         limits = self._reach(for_all=True)
         first, last = self._bounds(string, pos, endpos)
-        return self._in_windows(string, limits, first, last) if limits else self._in_whole(string, first, (first, last))
+        return (
+            self._in_windows(string, limits, first, last, executor)
+            if limits
+            else self._in_whole(string, first, (first, last))
+        )
 
     def _bounds(self, string: DistributedPrompt, pos: SupportsIndex, endpos: SupportsIndex) -> tuple[int, int]:
         """Offsets as ``re`` takes them: cut to the text, negative ones to its beginning; the end may be left open."""
@@ -218,21 +257,22 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         first = string._length_up_to(max(index(pos), 0))
         return first, OPEN_END if is_open else string._length_up_to(max(index(endpos), 0))
 
-    def _in_windows(self, string: DistributedPrompt, limits: Reach, first: int, last: int) -> Iterator[Match]:
+    def _in_windows(
+        self, string: DistributedPrompt, limits: Reach, first: int, last: int, executor: Executor | None
+    ) -> Iterator[Match]:
         if first > last:
             return
         characters, base, _ = string._range()
         source = Range(characters, base, base + last)
         literals = required(self.compiled)
         if literals:
-            yield from self._around_hits(
-                string, source, HitWindows(self.compiled, limits, literals, base + first), last
-            )
+            hits = HitWindows(self.compiled, limits, literals, base + first)
+            yield from self._around_hits(string, source, hits, last, executor)
             return
         windows = Windows(self.compiled, limits)
         part = None
         try:
-            for part in walk(source, base + first):
+            for part in walk(source, base + first, executor=executor):
                 for found in windows.matches(part):
                     yield Match(self, string, found.match, part.start - base + found.shift, (first, last))
         except TooFarError:
@@ -246,10 +286,12 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
                 for found in windows.at_end(before):
                     yield Match(self, string, found.match, last + found.shift, (first, last))
 
-    def _around_hits(self, string: DistributedPrompt, source: Range, windows: HitWindows, last: int) -> Iterator[Match]:
+    def _around_hits(
+        self, string: DistributedPrompt, source: Range, windows: HitWindows, last: int, executor: Executor | None
+    ) -> Iterator[Match]:
         first = windows.next - source.start
         try:
-            for part in walk_hits(source, windows.next, windows.literals):
+            for part in walk_hits(source, windows.next, windows.literals, executor):
                 for found in windows.matches(part, part.start, may_go_on=part.may_go_on()):
                     yield Match(self, string, found.match, part.start - source.start + found.shift, (first, last))
         except TooFarError:

@@ -1,15 +1,17 @@
 """Decoded shards on demand: a cache with a byte budget for slices, decode-ahead for passes, and counters."""
 
 import os
+import pickle
 import sys
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Executor
 from functools import lru_cache, partial
 from itertools import islice, takewhile
 from pathlib import Path
 from threading import RLock
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.characters import Characters, Stats
@@ -31,6 +33,7 @@ _RUN_BYTES = 2**22
 _NEAR_RUNS = 3
 _NEAR_BYTES = 2**16
 _KEPT_SIEVES = 64
+_KEPT_PACKS = 8
 
 
 class Shards(Characters):
@@ -200,6 +203,7 @@ class Shards(Characters):
         *,
         reverse: bool = False,
         holding: Sequence[Literal] = (),
+        executor: Executor | None = None,
     ) -> Iterator[Result]:
         """What ``function`` makes of each run of consecutive shards, in order.
 
@@ -214,6 +218,7 @@ class Shards(Characters):
             stop: offset after the last character.
             reverse: from the last shard to the first.
             holding: as the base class says; the n-gram index tells, if there is one.
+            executor: as the base class says.
         """
         if start >= stop:
             return
@@ -225,27 +230,33 @@ class Shards(Characters):
         whole = range(last, first - 1, -1) if reverse else range(first, last + 1)
         runs = _cut_runs(sieve.stretches(first, last, reverse=reverse) if sieve else iter([whole]), largest)
 
-        stopped = False
-
-        def call(run: _Run) -> Result:
-            read = self._read(run.shards)
-            if sieve and run.is_lowest and min(run.shards) > first:
-                read = self._with_one_before(read, sieve, min(run.shards), reverse=reverse)
-            pieces = takewhile(lambda _: not stopped, read)
-            inside = first + 1 < min(run.shards) and max(run.shards) < last
-            return function(pieces if inside else (piece.cut(start, stop) for piece in pieces))
-
+        call = _Call(self, function, start, stop, tuple(holding) if sieve else (), reverse=reverse)
         # Handing a little text to another thread costs more than its passing.
         near_runs = _NEAR_RUNS if (last - first) * average_bytes > _NEAR_BYTES else None
-        yield from map(call, islice(runs, near_runs))
-        results = map_ahead(call, runs)
+        if executor is None:
+            yield from map(call, islice(runs, near_runs))
+        results = map_ahead(call, runs, executor)
         try:
             for result in results:  # noqa: UP028  # "yield from" would close the results before the flag is set
                 yield result
         finally:
             # Whoever stops here waits for a shard, not for a run.
-            stopped = True
+            call.is_stopped = True
             results.close()
+
+    def read_run(self, run: "_Run", literals: tuple[Literal, ...], first: int, *, reverse: bool) -> Iterator[Piece]:
+        """The pieces of a run; of one that the index chose, also of the shard before it, where that matters.
+
+        Args:
+            run: some shards.
+            literals: what the index was asked for; nothing if it was not.
+            first: the first shard that may be read.
+            reverse: whether the run goes from the last shard to the first.
+        """
+        pieces = self._read(run.shards)
+        if literals and run.is_lowest and min(run.shards) > first:
+            return self._with_one_before(pieces, literals, min(run.shards), reverse=reverse)
+        return pieces
 
     def _read(self, run: range) -> Iterator[Piece]:
         blobs = self.pack.blobs(min(run[0], run[-1]), max(run[0], run[-1]))
@@ -260,11 +271,15 @@ class Shards(Characters):
         finally:
             self._count(shards, data_bytes)
 
-    def _with_one_before(self, pieces: Iterator[Piece], sieve: Sieve, lowest: int, *, reverse: bool) -> Iterator[Piece]:
+    def _with_one_before(
+        self, pieces: Iterator[Piece], literals: tuple[Literal, ...], lowest: int, *, reverse: bool
+    ) -> Iterator[Piece]:
         """A stretch, and the shard before it, in which nothing ends, if an occurrence may begin there."""
         for piece in pieces:
-            is_lowest = piece.start == lowest * self.shard_size
-            before = self._read(range(lowest - 1, lowest)) if is_lowest and sieve.goes_on(piece.data) else iter(())
+            goes_on = piece.start == lowest * self.shard_size and any(
+                literal.may_end_in(piece.data) for literal in literals
+            )
+            before = self._read(range(lowest - 1, lowest)) if goes_on else iter(())
             if reverse:
                 yield piece
                 yield from before
@@ -358,6 +373,57 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+class _Call(Generic[Result]):
+    """What is done with a run, here or in another process, which opens the pack itself.
+
+    Attributes:
+        is_stopped: whether nobody wants the result any more.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        function: Callable[[Iterator[Piece]], Result],
+        start: int,
+        stop: int,
+        literals: tuple[Literal, ...],
+        *,
+        reverse: bool,
+    ) -> None:
+        self.is_stopped = False
+        self._shards = shards
+        self._function = function
+        self._start = start
+        self._stop = stop
+        self._literals = literals
+        self._reverse = reverse
+
+    def __call__(self, run: "_Run") -> Result:
+        first, last = self._start // self._shards.shard_size, (self._stop - 1) // self._shards.shard_size
+        read = self._shards.read_run(run, self._literals, first, reverse=self._reverse)
+        pieces = takewhile(lambda _: not self.is_stopped, read)
+        inside = first + 1 < min(run.shards) and max(run.shards) < last
+        return self._function(pieces if inside else (piece.cut(self._start, self._stop) for piece in pieces))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        arguments = self._function, self._start, self._stop, self._literals, self._reverse
+        return _call_there, (pickle.dumps(self._shards), *arguments)
+
+
+_shards_there = lru_cache(_KEPT_PACKS)(pickle.loads)
+
+
+def _call_there(
+    shards: bytes,
+    function: Callable[[Iterator[Piece]], Result],
+    start: int,
+    stop: int,
+    literals: tuple[Literal, ...],
+    reverse: bool,  # noqa: FBT001  # unpickled
+) -> _Call[Result]:
+    return _Call(_shards_there(shards), function, start, stop, literals, reverse=reverse)
 
 
 class _Run(NamedTuple):

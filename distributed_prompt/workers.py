@@ -6,7 +6,7 @@ zstd and the checksums release the GIL, so threads use all cores. A forked child
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from threading import Lock
 from typing import TypeVar
 
@@ -25,6 +25,8 @@ def _available_cores() -> int:
 
 WORKERS = min(8, _available_cores())
 _AHEAD = 2 * WORKERS
+# How many workers an executor of others has it does not say.
+_EXECUTOR_AHEAD = max(16, _AHEAD)
 
 
 class _Pool:
@@ -56,14 +58,18 @@ class _Pool:
 _pool = _Pool()
 
 
-def map_ahead(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Generator[Result]:
-    """Results in the order of the tasks, computed on the workers a few tasks ahead of their use.
+def map_ahead(
+    function: Callable[[Task], Result], tasks: Iterable[Task], executor: Executor | None = None
+) -> Generator[Result]:
+    """Results in the order of the tasks, computed on the workers, or by an executor, a few tasks ahead of their use.
 
     A task is taken only when there is room for it, so memory is bounded by twice as many tasks and
     results as there are workers. Closing the iterator cancels what has not begun; it waits for nothing, since
     the garbage collector may do it on any thread, whatever locks that holds.
     """
     pending: deque[tuple[Task, Future[Result], int]] = deque()
+    submit = executor.submit if executor else _pool.submit
+    ahead = _EXECUTOR_AHEAD if executor else _AHEAD
 
     def first() -> Result:
         task, future, process = pending.popleft()
@@ -73,13 +79,15 @@ def map_ahead(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Gene
     try:
         for task in tasks:
             try:
-                pending.append((task, _pool.submit(function, task), os.getpid()))
+                pending.append((task, submit(function, task), os.getpid()))
             except RuntimeError:
+                if executor:
+                    raise
                 # At the interpreter's exit no thread starts any more.
                 while pending:
                     yield first()
                 yield function(task)
-            if len(pending) >= _AHEAD:
+            if len(pending) >= ahead:
                 yield first()
         while pending:
             yield first()

@@ -24,6 +24,7 @@ from distributed_prompt.cli import main
 from distributed_prompt.errors import ArgumentError
 from distributed_prompt.grep import LinePattern, matches, matching_line_counts, matching_lines, with_context
 from distributed_prompt.prompt import DistributedPrompt
+from distributed_prompt.text import within_lines
 from tests.test_documents import Parts, modelled, prompt_of, small_blocks
 
 COMMAND = [sys.executable, "-m", "distributed_prompt"]
@@ -322,7 +323,7 @@ def test_what_is_no_pattern_is_an_error(pattern: str, message: str) -> None:
 
 
 def test_patterns_that_nothing_is_known_of_are_searched_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(grep._INNER, "ASSERT")
+    monkeypatch.delitem(within_lines._INNER, "ASSERT")
     parts = [("", "ab\nb\nab"), ("", "ab\n")]
     with prompt_of(parts) as prompt:
         assert selected(prompt, LinePattern("[ab](?=b)")) == as_selected(lines_of(parts, "", re.compile("[ab](?=b)")))

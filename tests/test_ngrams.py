@@ -2,13 +2,16 @@
 
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
+from distributed_prompt import re as prompt_re
 from distributed_prompt.backends.memory_backend import MemoryBackend
 from distributed_prompt.ngrams import Sieve
 from distributed_prompt.store import ngrams as stored
@@ -149,6 +152,52 @@ def test_lazy_texts_are_those_that_str_makes(text: str, shard_size: int, needle:
     assert len(fields) == len(part.split(needle))
     assert fields[-1] == part.split(needle)[-1]
     assert list(fields) == part.split(needle)
+
+
+PIECES = (
+    *("kernel", "panic", "istanbul", "stop", "aaaa", "abab", "(?:kernel|panic)", "(?i:Stop|int)", "(istanbul)?", " "),
+    *(r"\b", r"\w*", r"[^\n]*", ".*", ".{0,9}", r"\s+", "a+", "$", "^", r"\u65e5.", "(?=panic)", "(?<=nel)", "(?!k)"),
+)
+
+
+@settings(max_examples=4 * (settings.default.max_examples if settings.default else 100))
+@given(
+    texts,
+    st.sampled_from((*SIZES, 300)),
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=5).map("".join),
+    st.sampled_from([0, re.IGNORECASE, re.MULTILINE, re.IGNORECASE | re.ASCII, re.DOTALL]),
+    st.integers(0, 5),
+)
+def test_regular_expressions_match_what_they_match_in_str(
+    text: str, shard_size: int, pattern: str, flags: int, start: int
+) -> None:
+    prompt = indexed(text, shard_size)
+    compiled = re.compile(pattern, flags)
+
+    def found(matches: Iterable[Any]) -> list[object]:
+        return [(match.span(), match.groups(), match.lastindex) for match in matches]
+
+    own = prompt_re.compile(pattern, flags)
+    assert found(own.finditer(prompt, start)) == found(compiled.finditer(text, start))
+    first, expected = own.search(prompt, start), compiled.search(text, start)
+    assert found([first] if first else []) == found([expected] if expected else [])
+    lowered = re.sub(pattern, "<>", text.lower(), flags=flags)
+    assert prompt_re.sub(pattern, "<>", prompt.lower(), flags=flags) == lowered
+
+
+def test_a_regular_expression_decodes_only_what_can_match() -> None:
+    text = "".join(f"line {number:06d} of a text\n" for number in range(4000))
+    prompt = indexed(text, 1000)
+    shards = shards_of(prompt)
+    for pattern, most in (
+        ("l[a-z]+ 003210 .*", 3),
+        ("nowhere|003210 of", 3),
+        ("(?i)LINE 003210", 3),
+        ("nowhere.*x", 0),
+    ):
+        before = shards.stats.decoded_shards
+        assert [m.span() for m in prompt_re.finditer(pattern, prompt)] == [m.span() for m in re.finditer(pattern, text)]
+        assert shards.stats.decoded_shards <= before + most, pattern
 
 
 def test_what_is_not_there_is_not_looked_for() -> None:

@@ -4,6 +4,7 @@ import sys
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TypeVar
 
@@ -93,14 +94,18 @@ class Derived(Characters):
         *,
         reverse: bool = False,
         holding: Sequence[Literal] = (),
+        executor: Executor | None = None,
     ) -> Iterator[Result]:
         """As the base class says; each part is a run, made on this thread of what others decode ahead."""
+        del executor
         pieces = self._backwards(start, stop) if reverse else self.pieces(start, stop, holding)
         for piece in pieces:
             yield function(iter((piece,)))
 
     @abstractmethod
-    def pieces(self, start: int, stop: int, holding: Sequence[Literal] = ()) -> Iterator[Piece]:
+    def pieces(
+        self, start: int, stop: int, holding: Sequence[Literal] = (), executor: Executor | None = None
+    ) -> Iterator[Piece]:
         """As the base class says."""
 
     def _backwards(self, start: int, stop: int) -> Iterator[Piece]:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from itertools import accumulate
 from typing import Generic, TypeVar
 
@@ -65,9 +66,11 @@ class Repeated(Derived):
         missing = characters - len(text)
         return start, text + (self._text * -(-missing // len(self._text)))[:missing]
 
-    def pieces(self, start: int, stop: int, holding: Sequence[Literal] = ()) -> Iterator[Piece]:
+    def pieces(
+        self, start: int, stop: int, holding: Sequence[Literal] = (), executor: Executor | None = None
+    ) -> Iterator[Piece]:
         """As the base class says."""
-        del holding
+        del holding, executor
         while start < min(stop, self._length):
             first, text = self.near(start)
             text = text[start - first : stop - first]
@@ -159,17 +162,22 @@ class Joined(Derived):
         *,
         reverse: bool = False,
         holding: Sequence[Literal] = (),
+        executor: Executor | None = None,
     ) -> Iterator[Result]:
         """As the base class says."""
         # An occurrence may lie across ranges that have not even a beginning of it in common.
         del holding
         for source, shift in self._spans(start, stop, reverse=reverse):
             shifted = _Shifted(function, shift)
-            yield from source.characters.map_runs(shifted, source.start, source.stop, reverse=reverse)
+            yield from source.characters.map_runs(
+                shifted, source.start, source.stop, reverse=reverse, executor=executor
+            )
 
-    def pieces(self, start: int, stop: int, holding: Sequence[Literal] = ()) -> Iterator[Piece]:
+    def pieces(
+        self, start: int, stop: int, holding: Sequence[Literal] = (), executor: Executor | None = None
+    ) -> Iterator[Piece]:
         """As the base class says."""
-        del holding
+        del holding, executor
         for run in self.map_runs(list, start, stop):
             yield from run
 

@@ -1,6 +1,7 @@
 """Every so many characters of a text: slices with a step, a reversed text among them."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 
 from distributed_prompt.characters import Characters
 from distributed_prompt.derived.base import Derived
@@ -59,9 +60,11 @@ class Stepped(Derived):
             yield text[min(first, last) : max(first, last) + 1][:: offsets.step]
             offsets = offsets[len(here) :]
 
-    def pieces(self, start: int, stop: int, holding: Sequence[Literal] = ()) -> Iterator[Piece]:
+    def pieces(
+        self, start: int, stop: int, holding: Sequence[Literal] = (), executor: Executor | None = None
+    ) -> Iterator[Piece]:
         """As the base class says."""
-        del holding
+        del holding, executor
         while start < min(stop, self.length):
             first, text = self.near(start)
             text = text[start - first : stop - first]

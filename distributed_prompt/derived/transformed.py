@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 
 from distributed_prompt.derived.base import OPEN_END, Derived
 from distributed_prompt.derived.ledger import Ledger
@@ -60,8 +61,11 @@ class Transformed(Derived):
         text, _ = self._transform.apply(part_at(self._source, entry.start, self._most), entry.state)
         return self._keep(entry.before, text)
 
-    def pieces(self, start: int, stop: int, holding: Sequence[Literal] = ()) -> Iterator[Piece]:
+    def pieces(
+        self, start: int, stop: int, holding: Sequence[Literal] = (), executor: Executor | None = None
+    ) -> Iterator[Piece]:
         """As the base class says; nothing is made where the text holds nothing that could become what is looked for."""
+        del executor
         entry = self._ledger.last_known(start)
         source, offset, state = entry.start, entry.before, entry.state
         lacking = self._source.characters.lacking(self._transform.origins(holding))

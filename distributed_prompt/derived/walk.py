@@ -3,6 +3,7 @@
 import sys
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from functools import partial
 from typing import NamedTuple
 
@@ -66,9 +67,16 @@ def part_at(source: Range, offset: int, most: int = sys.maxsize) -> NearPart:
     return NearPart(source, offset, text[offset - start : min(source.stop, offset + most) - start])
 
 
-def walk_hits(source: Range, start: int, literals: tuple[Literal, ...]) -> Iterator["PassPart"]:
+def walk_hits(
+    source: Range, start: int, literals: tuple[Literal, ...], executor: Executor | None = None
+) -> Iterator["PassPart"]:
     """The parts from an offset on that hold a part of an occurrence of some literals, in one pass; perhaps others."""
-    pass_ = _Pass(source, source.characters.map_runs(partial(_touched, literals), start, source.stop, holding=literals))
+    pass_ = _Pass(
+        source,
+        source.characters.map_runs(
+            partial(_touched, literals), start, source.stop, holding=literals, executor=executor
+        ),
+    )
     while part := pass_.take():
         yield part
 
@@ -102,12 +110,14 @@ def _touched(literals: tuple[Literal, ...], pieces: Iterator[Piece]) -> _Run:
     return _Run(kept, last.stop if last else 0)
 
 
-def walk(source: Range, start: int, stop: int | None = None, most: int = sys.maxsize) -> Iterator[NearPart]:
+def walk(
+    source: Range, start: int, stop: int | None = None, most: int = sys.maxsize, executor: Executor | None = None
+) -> Iterator[NearPart]:
     """All parts from an offset on, in one pass; up to an offset where a part ends, or to the end of the range.
 
     Parts of more characters than ``most`` are given in several.
     """
-    pieces = source.characters.pieces(start, source.stop if stop is None else stop)
+    pieces = source.characters.pieces(start, source.stop if stop is None else stop, (), executor)
     pass_ = _Pass(source, (_Run([piece], piece.stop) for piece in pieces))
     while part := pass_.take():
         if len(part.text) <= most:

@@ -1,6 +1,7 @@
 """Many substrings at once."""
 
 from collections.abc import Iterable
+from concurrent.futures import Executor
 
 from distributed_prompt import finding
 from distributed_prompt.geometry import resolve
@@ -12,13 +13,16 @@ class Keywords(TextBase[View]):
 
     __slots__ = ()
 
-    def find_many(self, subs: Iterable[str], start: Index = None, end: Index = None, /) -> dict[str, int]:
+    def find_many(
+        self, subs: Iterable[str], start: Index = None, end: Index = None, /, *, executor: Executor | None = None
+    ) -> dict[str, int]:
         """What :meth:`find` gives for each of some substrings, in their order.
 
         Args:
             subs: the substrings; what occurs twice is looked for once.
             start: as in :meth:`find`.
             end: as in :meth:`find`.
+            executor: as in :meth:`find`.
 
         Cost: shards from ``start`` to where the last of them is found, once, at most a few MB a core ahead of it.
         """
@@ -33,5 +37,5 @@ class Keywords(TextBase[View]):
             return found
         if "" in found:
             found[""] = first
-        offsets = finding.find_many(characters, [sub for sub in found if sub], base + first, base + last)
+        offsets = finding.find_many(characters, [sub for sub in found if sub], base + first, base + last, executor)
         return found | {sub: offset - base for sub, offset in offsets.items()}
