@@ -140,7 +140,7 @@ def findall(pattern: Any, string: Any, flags: int = 0, *, executor: Executor | N
     return compile(pattern, flags).findall(string, executor=executor)
 
 
-def split(pattern: Any, string: Any, maxsplit: int = 0, flags: int = 0) -> list[Any]:
+def split(pattern: Any, string: Any, maxsplit: int = 0, flags: int = 0) -> Any:
     """Split the source string by the occurrences of the pattern, returning a list containing the resulting substrings.
 
     Cost: as :meth:`Pattern.split`.

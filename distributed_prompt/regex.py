@@ -19,9 +19,11 @@ from distributed_prompt.images import MATERIALISE_LIMIT
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.regex_match import Match
 from distributed_prompt.strings import plain
+from distributed_prompt.strings.fields import Fields
 from distributed_prompt.text.hits import HitWindows
 from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.reach import Reach, reach
+from distributed_prompt.text.regex_splitting import RegexSeparator
 from distributed_prompt.text.regex_substitution import RegexSubstitution
 from distributed_prompt.text.required import required
 from distributed_prompt.text.windows import CONTEXT_LIMIT, TooFarError, Windows
@@ -163,14 +165,18 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
             return [match.groups("") for match in matches]
         return [match.groups("")[0] if self.groups else match.group() for match in matches]
 
-    def split(self, string: Any, maxsplit: SupportsIndex = 0) -> list[Any]:
+    def split(self, string: Any, maxsplit: SupportsIndex = 0) -> Any:
         """Split string by the occurrences of pattern.
 
-        Cost: as :meth:`findall`; long fields are views.
+        Cost: up to ``view_threshold``, or with groups, as :meth:`findall`; long fields are views. Above it no shard: a
+        lazy sequence, as that of ``str.split``.
         """
         if not isinstance(string, DistributedPrompt):
             return self.compiled.split(string, index(maxsplit))
         self.compiled.split("", index(maxsplit))  # raises re's own errors
+        limits = self._reach(for_all=True)
+        if limits and not self.groups and index(maxsplit) >= 0 and string._is_long():
+            return Fields(string, RegexSeparator(self.compiled, limits), index(maxsplit) or -1)
         fields: list[Any] = []
         start = 0
         for match in self._some(string, index(maxsplit)):

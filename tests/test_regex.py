@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import distributed_prompt.re as prompt_re
 from distributed_prompt import DistributedPrompt, regex
-from distributed_prompt.text import windows
+from distributed_prompt.text import hits, windows
 from distributed_prompt.text.reach import reach
 from tests.strategies import outcome, shard_sizes
 
@@ -462,6 +462,10 @@ def templates(pattern: "re.Pattern[str]") -> st.SearchStrategy[str]:
 @given(case=cases())
 def test_all_matches_of_any_pattern_are_the_same(case: tuple["re.Pattern[str]", str, Any]) -> None:
     pattern, text, prompt = case
+    with pytest.MonkeyPatch.context() as patch:
+        # Each hit on its own: in texts as short as these they are all dense.
+        patch.setattr(hits, "_CHARACTERS_A_HIT", 0)
+        check_call(lambda own, subject: own.finditer(subject), pattern, text, prompt)
     check_call(lambda own, subject: own.finditer(subject), pattern, text, prompt)
     check_call(lambda own, subject: own.findall(subject), pattern, text, prompt)
     for name in ("search", "match", "fullmatch"):
@@ -490,8 +494,10 @@ def test_substitutions_and_splits_are_the_same(case: tuple["re.Pattern[str]", st
     check_call(lambda own, subject: own.sub(template, subject), pattern, text, prompt)
     check_call(lambda own, subject: own.subn(template, subject, count), pattern, text, prompt)
     check_call(lambda own, subject: own.sub(lambda found: f"[{found[0]}{found.regs}]", subject, count=count), *case)
-    check_call(lambda own, subject: own.split(subject), pattern, text, prompt)
-    check_call(lambda own, subject: own.split(subject, maxsplit=count), pattern, text, prompt)
+    check_call(lambda own, subject: list(own.split(subject)), pattern, text, prompt)
+    check_call(lambda own, subject: own.split(subject)[-2:], pattern, text, prompt)
+    check_call(lambda own, subject: own.split(subject)[len(own.split(subject)) // 2], pattern, text, prompt)
+    check_call(lambda own, subject: list(own.split(subject, maxsplit=count)), pattern, text, prompt)
 
 
 @contextmanager
@@ -502,6 +508,8 @@ def impatient(limit: int) -> Iterator[None]:
         patch.setattr(regex, "_FIRST_WINDOW", 1)
         patch.setattr(regex, "CONTEXT_LIMIT", limit)
         patch.setattr(windows.Windows.__init__, "__defaults__", (limit,))
+        patch.setattr(hits, "_FIRST_GLANCE", 1)
+        patch.setattr(hits.HitWindows.__init__, "__defaults__", (limit,))
         yield
 
 

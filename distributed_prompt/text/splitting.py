@@ -58,15 +58,21 @@ class Spans:
         return self._bounds[2 * number], self._bounds[2 * number + 1]
 
 
-class _Field:
-    """The beginning of a field that goes on in the next part. What is longer than the limit is forgotten."""
+class Field:
+    """The beginning of a field that goes on in the next part. What is longer than the limit is forgotten.
+
+    Attributes:
+        characters: how many it has.
+    """
 
     def __init__(self, limit: int) -> None:
+        """Nothing of it has come yet."""
         self._limit = limit
         self._parts: list[str] = []
         self.characters = 0
 
     def add(self, text: str) -> None:
+        """Take the next characters."""
         self.characters += len(text)
         if self.characters > self._limit:
             self._parts.clear()
@@ -74,6 +80,7 @@ class _Field:
             self._parts.append(text)
 
     def take(self) -> str | None:
+        """The whole field, None if it was too long; the next one begins."""
         text = "".join(self._parts) if self.characters <= self._limit else None
         self._parts.clear()
         self.characters = 0
@@ -144,7 +151,7 @@ class Separator(Cutter):
 
     def fields(self, parts: Iterable[Part], limit: int) -> Iterator[str | None]:
         """As the base class says."""
-        field = _Field(limit)
+        field = Field(limit)
         skip = 0
         for part in parts:
             text = part.text
@@ -190,7 +197,7 @@ class Whitespace(Cutter):
 
     def fields(self, parts: Iterable[Part], limit: int) -> Iterator[str | None]:
         """As the base class says."""
-        field = _Field(limit)
+        field = Field(limit)
         for part in parts:
             words = part.text.split()
             if field.characters and (not words or part.text[0].isspace()):
@@ -249,7 +256,7 @@ class LineEnd(Cutter):
 
     def fields(self, parts: Iterable[Part], limit: int) -> Iterator[str | None]:
         """As the base class says."""
-        field = _Field(limit)
+        field = Field(limit)
         goes_on = False
         skip = 0
         for part in parts:
