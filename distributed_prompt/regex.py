@@ -14,8 +14,6 @@ from typing import Any, ClassVar, Self, SupportsIndex
 from distributed_prompt.derived.base import OPEN_END
 from distributed_prompt.derived.transformed import Transformed
 from distributed_prompt.derived.walk import Range, walk, walk_hits
-from distributed_prompt.errors import MaterialiseError
-from distributed_prompt.images import MATERIALISE_LIMIT
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.regex_match import Match
 from distributed_prompt.strings import plain
@@ -26,6 +24,7 @@ from distributed_prompt.text.reach import Reach, reach
 from distributed_prompt.text.regex_splitting import RegexSeparator
 from distributed_prompt.text.regex_substitution import RegexSubstitution
 from distributed_prompt.text.required import required
+from distributed_prompt.text.splicing import Splice
 from distributed_prompt.text.windows import CONTEXT_LIMIT, TooFarError, Windows
 
 Replacement = str | Callable[[Any], str]
@@ -189,7 +188,8 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
 
         Cost: up to ``view_threshold`` every shard, and the result. Above it no shard if what replaces is a string; what
         is then asked of the result decodes what it would of this text, and for ``len`` and far offsets, once, all
-        before. A function is called at once, and what it gives is kept.
+        before. A function is called for every match at once, and what it gives is kept, 16 bytes a match besides; so it is
+        with a pattern that may look at everything.
         """
         return self._substituted(repl, string, index(count), is_counted=False)[0]
 
@@ -217,16 +217,16 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
             matches = sum(1 for _ in self._some(string, count)) if is_counted else 0
             transform = RegexSubstitution(self.compiled, limits, repl, max(count, 0))
             return string._made(Transformed(string._range(), transform)), matches
+        replaced = ((match.start(), match.end(), _replacement(repl, match)) for match in self._some(string, count))
+        if string._is_long():
+            splice = Splice(replaced)
+            return string._made(Transformed(string._range(), splice)) if splice else string[:], len(splice)
         pieces: list[str] = []
-        length = start = matches = 0
-        for match in self._some(string, count):
-            new = plain(repl(match)) if callable(repl) else match.expand(repl)
-            new = "" if new is None else new
-            length = _check_length(length + match.start() - start + (len(new) if isinstance(new, str) else 0))
-            pieces += [str(string[start : match.start()]), new]
-            start = match.end()
+        start = matches = 0
+        for begin, end, new in replaced:
+            pieces += [str(string[start:begin]), new]
+            start = end
             matches += 1
-        _check_length(length + len(string) - start)
         return "".join([*pieces, str(string[start:])]), matches
 
     def _some(self, string: DistributedPrompt, count: int) -> Iterator[Match]:
@@ -350,6 +350,11 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
             size *= 4
 
 
+def _replacement(repl: Any, match: Match) -> str:
+    new = plain(repl(match)) if callable(repl) else match.expand(repl)
+    return "".join(["", "" if new is None else new])  # raises what re does of anything else
+
+
 def _constant(value: object, _match: Match) -> Any:
     return value
 
@@ -359,13 +364,3 @@ Pattern.register(re.Pattern)
 
 def _occurs(string: DistributedPrompt, literal: Literal, start: int, stop: int) -> bool:
     return next(string.find_all(literal.text, start, stop, ignore_case=literal.ignore_case), None) is not None
-
-
-def _check_length(characters: int) -> int:
-    if characters > MATERIALISE_LIMIT:
-        message = (
-            f"sub: more than {MATERIALISE_LIMIT:,} characters: with a function, or a pattern that may look at all of a "
-            "text, the result is one ordinary string; take finditer() and slices"
-        )
-        raise MaterialiseError(message)
-    return characters

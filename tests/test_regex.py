@@ -646,6 +646,21 @@ def test_all_matches_decode_no_shard_twice_and_make_no_image(pattern: str, big_t
     assert prompt.stats.images == 0
 
 
+def test_what_a_function_puts_in_a_long_text_is_lazy_all_the_same(big_text: str) -> None:
+    prompt = DistributedPrompt.from_text(big_text)
+    numbers = iter(range(10**9))
+    expected = re.sub("fox", lambda _: str(next(numbers)), big_text)
+    numbers = iter(range(10**9))
+    changed, count = prompt_re.subn("fox", lambda _: str(next(numbers)), prompt)
+    assert isinstance(changed, DistributedPrompt)
+    assert (count, len(changed)) == (big_text.count("fox"), len(expected))
+    assert changed[-1000:] == expected[-1000:]
+    assert changed == expected
+    unchanged = prompt_re.sub("wolf", str.upper, prompt)
+    assert isinstance(unchanged, DistributedPrompt)
+    assert unchanged == big_text
+
+
 def test_what_may_look_at_everything_uses_the_string_of_the_whole(big_text: str) -> None:
     prompt = DistributedPrompt.from_text(big_text)
     assert prompt_re.search("(?s)a.*b", prompt).span() == re.search("(?s)a.*b", big_text).span()  # type: ignore[union-attr]
