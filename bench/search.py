@@ -478,7 +478,7 @@ def patterns(corpus: Corpus, drawn: Answer) -> dict[str, list[str]]:
         "letters": [r"\b[A-Z]\w+ing\b"],
         "two literals": [corpus.error],
         "case ignored": [f"(?i){corpus.caseless}"],
-        "no literal in front": [r"\w+@\w+\.com"],
+        "literals behind": [r"\w+@\w+\.com"],
     }
 
 

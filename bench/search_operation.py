@@ -21,8 +21,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import distributed_prompt as dp
 from bench.string_operation import measured, read, timed
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE as SHARD
@@ -178,6 +176,9 @@ def holding_shards(prompt: dp.DistributedPrompt, needles: list[str]) -> list[int
     Found without the index and without the project's search: in the UTF-8 of each shard and of what is before it, for
     each needle whose grams are there.
     """
+    # Not above: what searches is to take no more memory than it would elsewhere.
+    import numpy as np  # noqa: PLC0415
+
     encoded = [needle.encode() for needle in needles]
     longest = max(len(data) for data in encoded)
     if longest > _TAIL:
@@ -201,6 +202,8 @@ def holding_shards(prompt: dp.DistributedPrompt, needles: list[str]) -> list[int
 
 def _hashes(data: bytes) -> Any:
     """The hashes of all four bytes in a row."""
+    import numpy as np  # noqa: PLC0415  # as above
+
     words = [
         np.frombuffer(data, np.uint32, count=(len(data) - offset) // _GRAM, offset=offset)
         for offset in range(min(_GRAM, len(data) - _GRAM + 1))

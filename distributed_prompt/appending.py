@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.file_backend import FileBackend, find_pack, opened
@@ -159,8 +160,7 @@ def convert(
         with file:
             found = _copy(old, file, store, output, progress)
             if found != old.metadata:
-                message = f"{old.name}: its metadata are not what its rows make them; see dprompt verify"
-                raise CorruptPackError(message)
+                raise _wrong_metadata(old)
             file.publish()
     return found.root_digest
 
@@ -204,9 +204,15 @@ def add_index(
                     f"{os.fspath(pack)}: shards of {old.metadata.shard_size:,} characters are too small for an index"
                 )
                 raise ArgumentError(message)
-            _copy(old, file, old.store.engine, output or pack, progress, index=True)
+            found = _copy(old, file, old.store.engine, output or pack, progress, index=True)
+            if replace(found, features=old.metadata.features) != old.metadata:
+                raise _wrong_metadata(old)
         file.publish()
     return True
+
+
+def _wrong_metadata(pack: Pack) -> CorruptPackError:
+    return CorruptPackError(f"{pack.name}: its metadata are not what its rows make them; see dprompt verify")
 
 
 def _copy(

@@ -45,10 +45,12 @@ class Characters(ABC):
     Attributes:
         owned: whether a prompt of the whole text, rather than views alone, decides when to close.
         part_size: about how many characters a part has.
+        knows_parts: whether it is known without a look where each part ends, and something of what is in it.
     """
 
     owned: bool
     part_size: int
+    knows_parts = False
 
     @property
     @abstractmethod

@@ -9,7 +9,9 @@ from functools import partial
 from itertools import chain
 
 from distributed_prompt.characters import Characters
+from distributed_prompt.derived.walk import Range, walk_hits
 from distributed_prompt.text import search
+from distributed_prompt.text.hits import hits_in
 from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece, encode
 
@@ -80,6 +82,20 @@ def count(characters: Characters, needle: str, start: int, stop: int, executor: 
         return search.count(characters.pieces(start, stop, holding, executor), needle)
     runs = characters.map_runs(partial(search.scan_count, needle), start, stop, holding=holding, executor=executor)
     return search.join_counts(runs, needle)
+
+
+def find_all_ignoring_case(
+    characters: Characters, needle: str, start: int, stop: int, executor: Executor | None = None
+) -> Iterator[int]:
+    """The non-overlapping occurrences within ``[start, stop)`` in any case, as ``re.IGNORECASE`` has it."""
+    literals = (Literal(needle, ignore_case=True),)
+    floor = start
+    for part in walk_hits(Range(characters, start, stop), start, literals, executor):
+        for hit in hits_in(part, literals, may_go_on=part.may_go_on()):
+            if part.start + hit >= floor:
+                yield part.start + hit
+                # That comparison maps characters one to one, so an occurrence is as long as the needle.
+                floor = part.start + hit + len(needle)
 
 
 def _near(base: int, text: str, start: int, stop: int) -> Piece:

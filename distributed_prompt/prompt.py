@@ -384,8 +384,11 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         if not sub:
             message = "find_all(): empty substring"
             raise ArgumentError(message)
-        find = search.occurrences_ignoring_case if ignore_case else search.occurrences
-        return find(self._pieces(first, last, [Literal(sub, ignore_case=ignore_case)], executor), sub)
+        if ignore_case:
+            base = self._start
+            found = finding.find_all_ignoring_case(self._characters, sub, base + first, base + last, executor)
+            return (offset - base for offset in found) if base else found
+        return search.occurrences(self._pieces(first, last, [Literal(sub)], executor), sub)
 
     def chunks(self, size: int, overlap: int = 0) -> "Chunks[str | DistributedPrompt]":
         """The text in consecutive chunks, as a lazy sequence; none lies wholly within the one before it.

@@ -188,8 +188,8 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
 
         Cost: up to ``view_threshold`` every shard, and the result. Above it no shard if what replaces is a string; what
         is then asked of the result decodes what it would of this text, and for ``len`` and far offsets, once, all
-        before. A function is called for every match at once, and what it gives is kept, 16 bytes a match besides; so it is
-        with a pattern that may look at everything.
+        before. A function is called for every match at once, and what it gives is kept, 16 bytes a match besides; so it
+        is with a pattern that may look at everything.
         """
         return self._substituted(repl, string, index(count), is_counted=False)[0]
 

@@ -49,6 +49,8 @@ class Shards(Characters):
         owned: whether a prompt of the whole text, rather than views alone, decides when to close.
     """
 
+    knows_parts = True
+
     def __init__(self, backend: Backend, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         """Take an open backend; nothing is decoded yet."""
         self._backend = backend
@@ -222,6 +224,7 @@ class Shards(Characters):
         """
         if start >= stop:
             return
+        self.check_open()
         first, last = start // self.shard_size, (stop - 1) // self.shard_size
         sieve = self._sieve(tuple(holding))
         metadata = self.pack.metadata
@@ -293,6 +296,7 @@ class Shards(Characters):
         return partial(self._lacks, sieve) if sieve else None
 
     def _lacks(self, sieve: Sieve, offset: int) -> int:
+        self.check_open()
         shard, inside = divmod(offset, self.shard_size)
         if sieve.holds(shard) or (shard + 1 < self.pack.metadata.shards and sieve.holds(shard + 1)):
             return 0

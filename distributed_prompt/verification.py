@@ -131,14 +131,20 @@ def _check_run(pack: Pack, shards: range) -> list[_Found]:
     found = [_check_shard(pack, shard) for shard in shards]
     if not pack.ngrams.exists:
         return found
+    before: bytes | None
     try:
         before = bytes_before(pack, shards.start)
     except CorruptPackError:
-        # Said where that shard is checked. Then the whole segment is not compared.
-        return found
+        # Said where that shard is checked.
+        before = None
     for number, one in enumerate(found):
-        found[number] = one._replace(entries=grams.entries(one.data, before))
-        before = grams.last_bytes(before, one.data)
+        if one.record is None:
+            before = None
+        elif before is None:
+            before = one.data if len(one.data) >= grams.BEFORE_BYTES else None
+        else:
+            found[number] = one._replace(entries=grams.entries(one.data, before))
+            before = grams.last_bytes(before, one.data)
     return found
 
 
@@ -241,7 +247,7 @@ class _Ngrams:
         """What is wrong with the segment that the next shard ends."""
         if not self._ngrams.exists:
             return
-        if found.record is None or found.entries is None:
+        if found.entries is None:
             self._is_complete = False
         else:
             self._segment.add(found.entries)
@@ -250,8 +256,7 @@ class _Ngrams:
 
     def finish(self) -> Iterator[str]:
         """What is wrong with the open segment."""
-        if self._is_complete and self._segment.shards:
-            yield from self._ngrams.differences(self._number, self._segment)
+        yield from self._ngrams.differences(self._number, self._segment if self._is_complete else None)
         self._number += 1
         self._segment = OpenSegment()
         self._is_complete = True

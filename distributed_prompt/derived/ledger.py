@@ -12,6 +12,10 @@ from distributed_prompt.text.parts import Part
 
 State = TypeVar("State")
 
+# Parts that are looked over before a pass begins.
+_FIRST_HORIZON = 16
+_LAST_HORIZON = 2**12
+
 
 class Entry(NamedTuple, Generic[State]):
     """What is known of a part.
@@ -62,7 +66,8 @@ class Ledger(Generic[State]):
         self._source = source
         self._is_length = is_length
         self._most = most
-        self._unseen = unseen
+        self._unseen = unseen if source.characters.knows_parts else None
+        self._horizon = _FIRST_HORIZON
         self._starts = array("q")
         self._befores = array("q")
         self._states: list[State] = []
@@ -140,16 +145,23 @@ class Ledger(Generic[State]):
         stop, state = frontier.start, frontier.state
         # Not more is read ahead than will probably do.
         missing = total - frontier.before if self._is_length else sys.maxsize
-        end = self._source.part_end(stop, missing)
+        end = min(self._source.part_end(stop, missing), self._next_unseen(stop))
         part: NearPart
         for part in walk(self._source, stop, end, self._most):
             amount, state = self.measure(part, state)
             stop = part.stop
             self.note(part.start, stop, amount, state)
-            if is_enough() or self._unseen_part(stop):
+            if is_enough():
                 return
         if stop == frontier.start or end >= self._source.stop:
             self.end(stop)
+
+    def _next_unseen(self, offset: int) -> int:
+        """Where the next part begins that need not be seen, so that nothing is decoded ahead of that in vain."""
+        if self._unseen is None:
+            return self._source.stop
+        parts, self._horizon = self._horizon, min(2 * self._horizon, _LAST_HORIZON)
+        return self._source.next_part(offset, self._unseen, parts)
 
     def _unseen_part(self, offset: int) -> int:
         if self._unseen is None or offset >= self._source.stop:

@@ -13,6 +13,9 @@ from distributed_prompt.text.pieces import Piece, encode
 from distributed_prompt.text.transform import AnyTransform
 
 _MUCH = 16
+# Parts that are looked over before a pass begins.
+_FIRST_HORIZON = 16
+_LAST_HORIZON = 2**12
 _MOST_CHARACTERS = 2**21
 
 
@@ -69,6 +72,7 @@ class Transformed(Derived):
         entry = self._ledger.last_known(start)
         source, offset, state = entry.start, entry.before, entry.state
         lacking = self._source.characters.lacking(self._transform.origins(holding))
+        horizon = _FIRST_HORIZON
         while offset < stop:
             kept = self._kept_length(source) if lacking and lacking(source) else 0
             if kept:
@@ -77,6 +81,9 @@ class Transformed(Derived):
                 continue
             # Not more is read ahead than will do, if this text is about as long as the other.
             end = self._source.part_end(source, stop - offset)
+            if lacking:
+                end = min(end, self._source.next_part(source, lacking, horizon))
+                horizon = min(2 * horizon, _LAST_HORIZON)
             part: NearPart
             begin = source
             for part in walk(self._source, source, end, self._most):
@@ -90,8 +97,6 @@ class Transformed(Derived):
                 if here:
                     yield Piece(offset + first, len(here), encode(here))
                 offset += len(text)
-                if lacking and lacking(source):
-                    break
             if source == begin or source >= self._source.stop:
                 return
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from functools import partial
 from typing import NamedTuple
@@ -32,6 +32,14 @@ class Range(NamedTuple):
         if stop >= self.stop or stop >= self.characters.length_up_to(stop + 1):
             return self.stop
         return min(self.characters.part_end(stop - 1), self.stop)
+
+    def next_part(self, start: int, is_such: Callable[[int], int], most: int) -> int:
+        """Where the next part begins of which something is so, from another on; not further than so many parts."""
+        for _ in range(most):
+            start = self.part_end(start, 1)
+            if start >= self.stop or is_such(start):
+                break
+        return start
 
 
 class NearPart(Part):

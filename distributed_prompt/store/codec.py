@@ -83,19 +83,25 @@ def name_hash(name: str) -> int:
     return xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass")) >> 32
 
 
-def seal(key: int, row: bytes) -> bytes:
-    """A row of the directory or of the documents with its checksum behind it, bound to its key."""
-    return row + xxhash.xxh3_64_digest(row, key)
+def seal(key: int, row: bytes, bound: bytes = b"") -> bytes:
+    """A row with its checksum behind it: the XXH3-64 of the row and of what it is bound to, seeded with its key."""
+    return row + _sum(key, row, bound)
 
 
-def unseal(key: int, sealed: bytes) -> bytes:
-    """The row that was sealed under ``key``.
+def _sum(key: int, row: bytes, bound: bytes) -> bytes:
+    state = xxhash.xxh3_64(row, key)
+    state.update(bound)
+    return state.digest()
+
+
+def unseal(key: int, sealed: bytes, bound: bytes = b"") -> bytes:
+    """The row that was sealed under ``key``, bound to the same.
 
     Raises:
         CorruptPackError: its checksum does not fit; the message lacks the place, callers add it.
     """
     row, found = sealed[:-8], sealed[-8:]
-    expected = xxhash.xxh3_64_digest(row, key)
+    expected = _sum(key, row, bound)
     if found != expected:
         message = f"checksum {found.hex()}, expected {expected.hex()}"
         raise CorruptPackError(message)

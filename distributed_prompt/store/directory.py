@@ -109,12 +109,17 @@ class DirectoryWriter:
         """Start with no shard."""
         self._packed: dict[Column, list[bytes]] = {column: [] for column in Column}
         self._open: list[ShardRecord] = []
+        self._digest = b""
 
     def add(self, record: ShardRecord) -> None:
         """Take the record of the next shard."""
         self._open.append(record)
         if len(self._open) == SEGMENT_SHARDS:
             self._pack()
+
+    def segment_digest(self) -> bytes:
+        """The digest of the shards of the open segment so far; of the last one, if none has come since."""
+        return segment_digest(record.digest for record in self._open) if self._open else self._digest
 
     def _pack(self) -> None:
         records, self._open = self._open, []
@@ -128,7 +133,8 @@ class DirectoryWriter:
         self._packed[Column.DIGESTS].append(digests)
         self._packed[Column.SIZES].append(create_sizes(sizes))
         self._packed[Column.CHECKSUMS].append(b"".join(_U64.pack(record.checksum) for record in records))
-        entry = RootEntry(sum(sizes.utf8_bytes), sum(sizes.newlines), _sha256(digests))
+        self._digest = _sha256(digests)
+        entry = RootEntry(sum(sizes.utf8_bytes), sum(sizes.newlines), self._digest)
         self._packed[Column.ROOT].append(_ROOT_ENTRY.pack(*entry))
 
     def finish(self, store: StoreWriter, length: int, shard_size: int) -> str:

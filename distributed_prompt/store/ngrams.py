@@ -1,8 +1,9 @@
 """The n-gram index: for every bucket of grams, which shards have it.
 
-Rows of the ``ngrams`` table, keyed ``segment * 2**32 + number``, each sealed as those of the directory are. A segment
-of fewer than ``LEAST_SHARDS`` shards has none: all of them may have anything. Of ``n`` shards, in rows of
-``ceil(n / 8)`` bytes, bit ``i`` of byte ``i // 8`` (the lowest first) stands for shard ``i``:
+Rows of the ``ngrams`` table, keyed ``segment * 2**32 + number``, each sealed as those of the directory are, but bound
+to the segment's digest as well: the index of another text is damage. A segment of fewer than ``LEAST_SHARDS`` shards
+has none: all of them may have anything. Of ``n`` shards, in rows of ``ceil(n / 8)`` bytes, bit ``i`` of byte ``i //
+8`` (the lowest first) stands for shard ``i``:
 
 ======== =================================================================================================
 number   row
@@ -20,12 +21,14 @@ The rows of a segment lie behind its shards.
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from distributed_prompt.errors import CorruptPackError
 from distributed_prompt.geometry import SEGMENT_SHARDS
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import Store, StoreWriter, Table
+from distributed_prompt.store.directory import Directory
 from distributed_prompt.store.metadata import NGRAMS_FEATURE, Metadata
 from distributed_prompt.text.grams import ENTRIES
 from distributed_prompt.workers import map_ahead
@@ -131,8 +134,6 @@ class NgramsWriter:
     def add(self, entries: "NDArray[np.uint8]") -> None:
         """Take what the next shard has, as :func:`~distributed_prompt.text.grams.entries` says it."""
         self._segment.add(entries)
-        if self._segment.shards == SEGMENT_SHARDS:
-            self.finish()
 
     def copy(self, rows: list[tuple[int, bytes]]) -> None:
         """Take the rows of the next segment, all of it, as they are stored."""
@@ -144,12 +145,12 @@ class NgramsWriter:
         """Take what the first shards of the next segment have from its groups in a pack."""
         self._segment.resume(groups, shards)
 
-    def finish(self) -> None:
-        """Write the rows of the open segment, and begin the next."""
+    def finish(self, digest: bytes) -> None:
+        """Write the rows of the open segment, which has this digest, and begin the next."""
         if self._segment.shards >= LEAST_SHARDS:
             for number, row in enumerate(self._segment.rows(partial(codec.compress, level=_LEVEL))):
                 key = _key(self._number, number)
-                self._store.put(Table.NGRAMS, key, codec.seal(key, row))
+                self._store.put(Table.NGRAMS, key, codec.seal(key, row, digest))
         self._number += 1
         self._segment = OpenSegment()
 
@@ -161,8 +162,9 @@ class Ngrams:
         exists: whether the pack has an index.
     """
 
-    def __init__(self, store: Store, metadata: Metadata) -> None:
-        """Take the open store and its metadata; nothing is read yet."""
+    def __init__(self, store: Store, metadata: Metadata, directory: Directory) -> None:
+        """Take the open store, its metadata and directory; nothing is read yet."""
+        self._directory = directory
         self.exists = NGRAMS_FEATURE in metadata.features
         self._store = store
         self._metadata = metadata
@@ -223,17 +225,18 @@ class Ngrams:
             if self.covers(segment):
                 yield range(_key(segment, 0), _key(segment, GROUPS + 1))
 
-    def differences(self, segment: int, found: OpenSegment) -> Iterator[str]:
-        """What is not as the shards of a segment make it."""
+    def differences(self, segment: int, found: OpenSegment | None) -> Iterator[str]:
+        """What is damaged, or not as the shards of a segment make it; only the former if these are not known."""
         if not self.covers(segment):
             return
-        for number, row in enumerate(found.rows(bytes)):
+        expected = found.rows(bytes) if found else repeat(b"", GROUPS + 1)
+        for number, row in enumerate(expected):
             try:
-                is_right = self._read(segment, number, len(row)) == row
+                read = self._read_group(segment, number - 1) if number else self._read_counts(segment)
             except CorruptPackError as error:
                 yield str(error)
             else:
-                if not is_right:
+                if found and read != row:
                     yield f"n-gram index: row {number} of segment {segment} is not what its shards make it"
 
     def _read_counts(self, segment: int) -> bytes:
@@ -258,7 +261,7 @@ class Ngrams:
 
     def _unsealed(self, segment: int, number: int, row: bytes) -> bytes:
         try:
-            return codec.unseal(_key(segment, number), row)
+            return codec.unseal(_key(segment, number), row, self._directory.root()[segment].digest)
         except CorruptPackError as error:
             raise self._corrupt(segment, number, str(error)) from error
 

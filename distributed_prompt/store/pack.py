@@ -34,7 +34,7 @@ class Pack:
             raise
         self.directory = Directory(store, self.metadata)
         self.documents = DocumentTable(store, self.metadata.documents)
-        self.ngrams = Ngrams(store, self.metadata)
+        self.ngrams = Ngrams(store, self.metadata, self.directory)
 
     @property
     def name(self) -> str:

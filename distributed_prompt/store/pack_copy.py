@@ -12,6 +12,7 @@ from distributed_prompt.text import grams
 from distributed_prompt.workers import map_ahead
 
 _RUN_BYTES = 2**22
+_INDEXED_RUN_SHARDS = 16
 
 
 def copy_pack(pack: Pack, writer: PackWriter, shards: int, *, grows: bool = False) -> Iterator[int]:
@@ -38,6 +39,9 @@ def copy_pack(pack: Pack, writer: PackWriter, shards: int, *, grows: bool = Fals
     index = writer.ngrams
     makes_index = index is not None and not pack.ngrams.exists
     run_shards = max(1, _RUN_BYTES * pack.metadata.shards // max(1, pack.store.size_bytes()))
+    if makes_index:
+        # What the index needs of a shard may be more than its blob.
+        run_shards = min(run_shards, _INDEXED_RUN_SHARDS)
     runs = (range(first, min(first + run_shards, shards)) for first in range(0, shards, run_shards))
     for run in map_ahead(partial(_stored, pack, makes_index), runs):
         copied = 0

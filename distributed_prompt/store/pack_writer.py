@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from distributed_prompt.geometry import check_shard_size
+from distributed_prompt.geometry import SEGMENT_SHARDS, check_shard_size
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import StoreWriter, Table
 from distributed_prompt.store.directory import DirectoryWriter, ShardRecord
@@ -134,6 +134,8 @@ class PackWriter:
         self._ends_line = encoded.ends_line
         if self.ngrams and encoded.entries is not None:
             self.ngrams.add(encoded.entries)
+            if not self.shards % SEGMENT_SHARDS:
+                self.ngrams.finish(self._directory.segment_digest())
         self.documents.flush(self.length)
 
     def finish(self) -> Metadata:
@@ -143,7 +145,7 @@ class PackWriter:
             The pack's metadata.
         """
         if self.ngrams:
-            self.ngrams.finish()
+            self.ngrams.finish(self._directory.segment_digest())
         documents_digest, count = self.documents.finish(), self.documents.count
         features = {
             DOCUMENTS_FEATURE: count > 0,

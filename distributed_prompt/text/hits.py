@@ -18,6 +18,24 @@ _FIRST_GLANCE = 128
 _CHARACTERS_A_HIT = 160
 
 
+def hits_in(part: Part, literals: tuple[Literal, ...], *, may_go_on: bool) -> list[int]:
+    """Where in a part occurrences of some literals begin.
+
+    Args:
+        part: a part.
+        literals: what is looked for.
+        may_go_on: whether one may end behind the part.
+    """
+    text = part.text
+    longest = max(len(literal.text) for literal in literals)
+    if may_go_on and longest > 1:
+        tail = encode(text[1 - longest :])
+        if any(literal.may_begin_in(tail) for literal in literals):
+            text += beginning(part.after(), longest - 1)
+    hits = {hit for literal in literals for hit in literal.positions(text)}
+    return sorted(hit for hit in hits if hit < len(part.text))
+
+
 class HitWindows:
     """One pass over the parts that have hits, or parts of hits.
 
@@ -39,7 +57,6 @@ class HitWindows:
         self._pattern = pattern
         self._reach = reach
         self.literals = literals
-        self._longest = max(len(literal.text) for literal in literals)
         self._limit = limit
 
     def matches(self, part: Part, start: int, *, may_go_on: bool) -> Iterator[Found]:
@@ -53,22 +70,13 @@ class HitWindows:
         Raises:
             TooFarError: how far an attempt reads cannot be decided.
         """
-        hits = self._hits(part, may_go_on=may_go_on)
+        hits = hits_in(part, self.literals, may_go_on=may_go_on)
         if hits and len(hits) * _CHARACTERS_A_HIT > len(part.text):
             yield from self._around(part, start, hits[0], hits[-1])
             return
         for hit in hits:
             if start + hit >= self.next:
                 yield from self._around(part, start, hit, hit)
-
-    def _hits(self, part: Part, *, may_go_on: bool) -> list[int]:
-        text = part.text
-        if may_go_on and self._longest > 1:
-            tail = encode(text[1 - self._longest :])
-            if any(literal.may_begin_in(tail) for literal in self.literals):
-                text += beginning(part.after(), self._longest - 1)
-        hits = {hit for literal in self.literals for hit in literal.positions(text)}
-        return sorted(hit for hit in hits if hit < len(part.text))
 
     def _around(self, part: Part, start: int, first: int, last: int) -> Iterator[Found]:
         """Matches that have a hit between two, both included."""

@@ -8,6 +8,10 @@ from distributed_prompt.text import grams
 from distributed_prompt.text.pieces import decode, encode
 
 _MAX_CHARACTER_BYTES = 4
+# Of longer literals no more is compared at the edge of a text than this, for all their beginnings or ends would take
+# time and memory by the square of their length.
+_EDGE = 64
+_ODD_BYTES = tuple(encode(odd) for odd in grams.FLAGS)
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,24 @@ class Literal:
         """Flags of the search index; texts that have one may hold an occurrence whatever their buckets are."""
         return grams.caseless_flags(self.text) if self.ignore_case else []
 
+    def _is_plain(self, text: str) -> bool:
+        """Whether case matters for ASCII letters only, and ``lower`` keeps all offsets.
+
+        Four other characters match ASCII letters in another case: the Kelvin sign, the long s, two kinds of i.
+        """
+        return self.text.isascii() and (text.isascii() or not any(odd in text for odd in grams.FLAGS))
+
     def occurs(self, text: str) -> bool:
         """Whether it is somewhere in a text."""
         if not self.ignore_case:
             return self.text in text
-        # Other characters may match ASCII letters in another case: the Kelvin sign, the long s, two kinds of i.
-        if self.text.isascii() and text.isascii():
+        if self._is_plain(text):
             return self.text.lower() in text.lower()
         return _caseless(self.text).search(text) is not None
 
     def positions(self, text: str) -> list[int]:
         """Where it begins in a text, overlapping occurrences included."""
-        if self.ignore_case and not (self.text.isascii() and text.isascii()):
+        if self.ignore_case and not self._is_plain(text):
             return [match.start() for match in _caseless_anywhere(self.text).finditer(text)]
         needle, text = (self.text.lower(), text.lower()) if self.ignore_case else (self.text, text)
         found = []
@@ -64,7 +74,7 @@ class Literal:
         """Whether it is somewhere in UTF-8."""
         if not self.ignore_case:
             return self.data in data
-        if self.text.isascii() and data.isascii():
+        if self.text.isascii() and (data.isascii() or not any(odd in data for odd in _ODD_BYTES)):
             return self.data.lower() in data.lower()
         return self.occurs(decode(data))
 
@@ -81,17 +91,27 @@ class Literal:
 
     def may_begin_in(self, data: bytes) -> bool:
         """Whether UTF-8 may end with the beginning of an occurrence that goes on behind it."""
+        needle = self.data
         if self.ignore_case:
+            if len(self.text) > _EDGE:
+                return True
             tail = decode(_whole_from(data[-_MAX_CHARACTER_BYTES * len(self.text) :]))
             return _caseless_beginning(self.text).search(tail) is not None
-        return any(data.endswith(self.data[:last]) for last in range(1, len(self.data)))
+        return (len(needle) > _EDGE and data[-_EDGE:] in needle) or any(
+            data.endswith(needle[:last]) for last in range(1, min(_EDGE, len(needle)))
+        )
 
     def may_end_in(self, data: bytes) -> bool:
-        """Whether a text may begin with the end of an occurrence that begins before it."""
+        """Whether UTF-8 may begin with the end of an occurrence that begins before it."""
+        needle = self.data
         if self.ignore_case:
+            if len(self.text) > _EDGE:
+                return True
             head = data[: _MAX_CHARACTER_BYTES * len(self.text)]
             return _caseless_end(self.text).match(decode(_whole(head))) is not None
-        return any(data.startswith(self.data[first:]) for first in range(1, len(self.data)))
+        return (len(needle) > _EDGE and data[:_EDGE] in needle) or any(
+            data.startswith(needle[first:]) for first in range(max(1, len(needle) - _EDGE + 1), len(needle))
+        )
 
 
 @lru_cache(256)

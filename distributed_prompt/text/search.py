@@ -11,7 +11,6 @@ A piece is forgotten (``del``) before the next one is asked for: that one then t
 it is still in the processor's cache.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -204,27 +203,6 @@ def occurrences(pieces: Iterable[Piece], needle: str) -> Iterator[int]:
             position = data.find(target, floor)
         tail = _last(tail, data, floor, reach)
         del piece, data
-
-
-def occurrences_ignoring_case(pieces: Iterable[Piece], needle: str) -> Iterator[int]:
-    """Offsets of the non-overlapping occurrences under ``re.IGNORECASE``, left to right.
-
-    That comparison maps characters one to one, so a match is as long as the needle.
-    """
-    pattern = re.compile(re.escape(needle), re.IGNORECASE)
-    reach = len(needle) - 1
-    tail, stop = "", 0
-    for piece in pieces:
-        if piece.start != stop:
-            tail = ""
-        stop = piece.stop
-        window = tail + decode(piece.data)
-        origin = piece.start - len(tail)
-        floor = 0
-        for match in pattern.finditer(window):
-            floor = match.end()
-            yield origin + match.start()
-        tail = window[max(floor, len(window) - reach) :]
 
 
 def _grown(pieces: Iterable[Piece], reach: int) -> Iterator[Piece]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from distributed_prompt.text import search
 from distributed_prompt.text.pieces import Piece
-from tests.strategies import cased_texts, cut_anywhere, cut_at, full_texts, needles, texts
+from tests.strategies import cut_anywhere, cut_at, full_texts, needles, texts
 
 
 def stdlib_offsets(needle: str, text: str, flags: int = 0) -> list[int]:
@@ -50,31 +50,6 @@ def test_occurrences_are_counted_as_str_counts_them(data: st.DataObject, text: s
 def test_all_occurrences_are_those_of_a_regex_of_the_needle(data: st.DataObject, text: str) -> None:
     needle = draw_needle(data, text)
     assert list(search.occurrences(data.draw(cut_anywhere(text)), needle)) == stdlib_offsets(needle, text)
-
-
-@given(st.data(), texts | cased_texts)
-def test_occurrences_ignoring_case_are_those_of_an_ignorecase_regex(data: st.DataObject, text: str) -> None:
-    needle = draw_needle(data, text)
-    if data.draw(st.booleans()):
-        needle = needle.swapcase() or needle
-    found = list(search.occurrences_ignoring_case(data.draw(cut_anywhere(text)), needle))
-    assert found == stdlib_offsets(needle, text, re.IGNORECASE)
-
-
-@pytest.mark.parametrize(
-    ("needle", "text"),
-    [
-        ("k", "\u212a"),
-        ("s", "\u017f"),
-        ("i", "\u0130\u0131"),
-        ("\u00df", "ss"),
-        ("\u00df", "\u1e9e"),
-        ("\ufb05", "\ufb06"),
-    ],
-)
-def test_characters_that_only_ignoring_case_makes_equal(needle: str, text: str) -> None:
-    for pieces in (cut_at(text, []), cut_at(text, [1])):
-        assert list(search.occurrences_ignoring_case(pieces, needle)) == stdlib_offsets(needle, text, re.IGNORECASE)
 
 
 @given(st.data(), full_texts)

@@ -1,0 +1,65 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distributed_prompt.text.literal import Literal
+from distributed_prompt.text.pieces import encode
+from tests.strategies import cased_texts, needles, texts
+
+ANY = texts | cased_texts
+
+
+def positions(needle: str, text: str, *, ignore_case: bool) -> list[int]:
+    pattern = re.compile(f"(?={re.escape(needle)})", re.IGNORECASE if ignore_case else 0)
+    return [match.start() for match in pattern.finditer(text)]
+
+
+@given(text=ANY, data=st.data(), ignore_case=st.booleans())
+def test_a_literal_is_found_where_re_finds_it(text: str, data: st.DataObject, *, ignore_case: bool) -> None:
+    needle = data.draw(needles(text).filter(bool))
+    needle = needle.swapcase() if ignore_case else needle
+    literal = Literal(needle, ignore_case=ignore_case)
+    expected = positions(needle, text, ignore_case=ignore_case)
+    assert literal.positions(text) == expected
+    assert literal.occurs(text) == literal.occurs_in(encode(text)) == bool(expected)
+
+
+@given(text=ANY, data=st.data(), times=st.sampled_from([1, 30]), ignore_case=st.booleans())
+def test_no_occurrence_across_an_edge_is_overlooked(
+    text: str, data: st.DataObject, times: int, *, ignore_case: bool
+) -> None:
+    text *= times
+    needle = data.draw(needles(text).filter(bool))
+    literal = Literal(needle, ignore_case=ignore_case)
+    for start in positions(needle, text, ignore_case=ignore_case):
+        for edge in range(start + 1, start + len(needle)):
+            before, behind = encode(text[:edge]), encode(text[edge:])
+            assert literal.crosses(before, behind)
+            assert literal.may_begin_in(before)
+            assert literal.may_end_in(behind)
+
+
+@pytest.mark.parametrize(
+    ("needle", "text"),
+    [
+        ("k", "\u212a"),
+        ("s", "\u017f"),
+        ("i", "\u0130\u0131"),
+        ("\u00df", "ss"),
+        ("\u00df", "\u1e9e"),
+        ("\ufb05", "\ufb06"),
+    ],
+)
+def test_characters_that_only_ignoring_case_makes_equal(needle: str, text: str) -> None:
+    literal = Literal(needle, ignore_case=True)
+    assert literal.positions(text) == positions(needle, text, ignore_case=True)
+    assert literal.positions(text.swapcase()) == positions(needle, text.swapcase(), ignore_case=True)
+
+
+@pytest.mark.parametrize("ignore_case", [False, True])
+def test_long_literals_at_an_edge_are_no_work(ignore_case: bool) -> None:  # noqa: FBT001  # a parameter
+    literal = Literal("ab" * 500_000, ignore_case=ignore_case)
+    assert literal.may_end_in(b"abababab" * 10)
+    assert literal.may_begin_in(b"x" * 10) == ignore_case
