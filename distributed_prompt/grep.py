@@ -31,7 +31,7 @@ _FIRST_BLOCK_CHARACTERS = 2**13
 # Walking on is quicker than searching anew up to here.
 _LAG_CHARACTERS = 2**22
 # How much is searched for literals between two reports of progress.
-_REPORT_CHARACTERS = 2**26
+_REPORT_CHARACTERS = 2**24
 _CACHED_NAMES = 256
 _EXCERPT_CHARACTERS = 200
 

@@ -29,6 +29,8 @@ from distributed_prompt.workers import Progress
 Shown = TypeVar("Shown")
 
 _INTERRUPTED = 130
+# A walk does not come back.
+_CACHE_BYTES = 2**22
 # Ripgrep's.
 _DOCUMENT, _NUMBER, _MATCH, _PLAIN = "\x1b[35m", "\x1b[32m", "\x1b[1m\x1b[31m", "\x1b[0m"
 
@@ -201,7 +203,7 @@ def _print_counts(prompt: DistributedPrompt, printer: _Printer, counts: Iterator
 
 def _open(pack: str, pattern: str) -> DistributedPrompt:
     try:
-        return DistributedPrompt(FileBackend(pack))
+        return DistributedPrompt(FileBackend(pack), cache_bytes=_CACHE_BYTES)
     except PackNotFoundError as error:
         if not os.path.exists(pattern):  # noqa: PTH110  # which no pattern makes fail
             raise
