@@ -79,14 +79,9 @@ def walk_hits(
     source: Range, start: int, literals: tuple[Literal, ...], executor: Executor | None = None
 ) -> Iterator["PassPart"]:
     """The parts from an offset on that hold a part of an occurrence of some literals, in one pass; perhaps others."""
-    pass_ = _Pass(
-        source,
-        source.characters.map_runs(
-            partial(_touched, literals), start, source.stop, holding=literals, executor=executor
-        ),
-    )
-    while part := pass_.take():
-        yield part
+    touched = partial(_touched, literals)
+    runs = source.characters.map_runs(touched, start, source.stop, holding=literals, executor=executor)
+    yield from _Pass(source, runs)
 
 
 class _Run(NamedTuple):
@@ -126,8 +121,7 @@ def walk(
     Parts of more characters than ``most`` are given in several.
     """
     pieces = source.characters.pieces(start, source.stop if stop is None else stop, (), executor)
-    pass_ = _Pass(source, (_Run([piece], piece.stop) for piece in pieces))
-    while part := pass_.take():
+    for part in _Pass(source, (_Run([piece], piece.stop) for piece in pieces)):
         if len(part.text) <= most:
             yield part
         else:
@@ -154,6 +148,14 @@ class _Pass:
         self._next = ""
         self._next_run_stop = 0
         self._has_peeked = False
+
+    def __iter__(self) -> Iterator["PassPart"]:
+        try:
+            while part := self.take():
+                yield part
+        finally:
+            # A part knows its pass: with the text it would stay until the garbage collector comes.
+            self.last = None
 
     def peek(self) -> str:
         """The next piece, if there is one in this run or the next: more are not waited for."""
