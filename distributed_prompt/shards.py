@@ -1,23 +1,23 @@
 """Decoded shards on demand: a cache with a byte budget for slices, decode-ahead for passes, and counters."""
 
 import os
-import pickle
 import sys
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import lru_cache, partial
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from threading import RLock
-from typing import Generic, NamedTuple, TypeVar
+from typing import TypeVar
 
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.characters import Characters, Stats
 from distributed_prompt.errors import ClosedError, PackChangedError
 from distributed_prompt.geometry import SEGMENT_SHARDS, shard_count
 from distributed_prompt.ngrams import Sieve
+from distributed_prompt.runs import Call, Run, cut_runs
 from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.store.pack_writer import width
@@ -33,7 +33,6 @@ _RUN_BYTES = 2**22
 _NEAR_RUNS = 3
 _NEAR_BYTES = 2**16
 _KEPT_SIEVES = 64
-_KEPT_PACKS = 8
 
 
 class Shards(Characters):
@@ -231,9 +230,9 @@ class Shards(Characters):
         average_bytes = max(1, metadata.utf8_bytes // metadata.shards)
         largest = max(1, _RUN_BYTES // average_bytes)
         whole = range(last, first - 1, -1) if reverse else range(first, last + 1)
-        runs = _cut_runs(sieve.stretches(first, last, reverse=reverse) if sieve else iter([whole]), largest)
+        runs = cut_runs(sieve.stretches(first, last, reverse=reverse) if sieve else iter([whole]), largest)
 
-        call = _Call(self, function, start, stop, tuple(holding) if sieve else (), reverse=reverse)
+        call = Call(self, function, start, stop, tuple(holding) if sieve else (), reverse=reverse)
         # Handing a little text to another thread costs more than its passing.
         near_runs = _NEAR_RUNS if (last - first) * average_bytes > _NEAR_BYTES else None
         if executor is None:
@@ -247,7 +246,7 @@ class Shards(Characters):
             call.is_stopped = True
             results.close()
 
-    def read_run(self, run: "_Run", literals: tuple[Literal, ...], first: int, *, reverse: bool) -> Iterator[Piece]:
+    def read_run(self, run: Run, literals: tuple[Literal, ...], first: int, *, reverse: bool) -> Iterator[Piece]:
         """The pieces of a run; of one that the index chose, also of the shard before it, where that matters.
 
         Args:
@@ -377,80 +376,3 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-class _Call(Generic[Result]):
-    """What is done with a run, here or in another process, which opens the pack itself.
-
-    Attributes:
-        is_stopped: whether nobody wants the result any more.
-    """
-
-    def __init__(
-        self,
-        shards: Shards,
-        function: Callable[[Iterator[Piece]], Result],
-        start: int,
-        stop: int,
-        literals: tuple[Literal, ...],
-        *,
-        reverse: bool,
-    ) -> None:
-        self.is_stopped = False
-        self._shards = shards
-        self._function = function
-        self._start = start
-        self._stop = stop
-        self._literals = literals
-        self._reverse = reverse
-
-    def __call__(self, run: "_Run") -> Result:
-        first, last = self._start // self._shards.shard_size, (self._stop - 1) // self._shards.shard_size
-        read = self._shards.read_run(run, self._literals, first, reverse=self._reverse)
-        pieces = takewhile(lambda _: not self.is_stopped, read)
-        inside = first + 1 < min(run.shards) and max(run.shards) < last
-        return self._function(pieces if inside else (piece.cut(self._start, self._stop) for piece in pieces))
-
-    def __reduce__(self) -> tuple[object, ...]:
-        arguments = self._function, self._start, self._stop, self._literals, self._reverse
-        return _call_there, (pickle.dumps(self._shards), *arguments)
-
-
-_shards_there = lru_cache(_KEPT_PACKS)(pickle.loads)
-
-
-def _call_there(
-    shards: bytes,
-    function: Callable[[Iterator[Piece]], Result],
-    start: int,
-    stop: int,
-    literals: tuple[Literal, ...],
-    reverse: bool,  # noqa: FBT001  # unpickled
-) -> _Call[Result]:
-    return _Call(_shards_there(shards), function, start, stop, literals, reverse=reverse)
-
-
-class _Run(NamedTuple):
-    """Consecutive shards that are read together.
-
-    Attributes:
-        shards: which, from the first or from the last.
-        is_lowest: whether nothing is read of what lies right before them.
-    """
-
-    shards: range
-    is_lowest: bool
-
-
-def _cut_runs(stretches: Iterator[range], largest: int) -> Iterator[_Run]:
-    """Runs of 1, 1, 2, 4, 8 … shards, ``largest`` at most, of stretches that do not touch."""
-    done, size = 0, 1
-    for stretch in stretches:
-        at = 0
-        lowest = min(stretch)
-        while at < len(stretch):
-            shards = stretch[at : at + size]
-            yield _Run(shards, min(shards) == lowest)
-            at += len(shards)
-            done += len(shards)
-            size = min(largest, max(1, done))

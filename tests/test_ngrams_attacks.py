@@ -28,19 +28,13 @@ from hypothesis import strategies as st
 import distributed_prompt as dp
 from distributed_prompt import shards as shards_module
 from distributed_prompt import verification
-from distributed_prompt.backends.memory_backend import MemoryBackend
 from distributed_prompt.errors import ClosedError, CorruptPackError, DPromptError, OutputError, OutputExistsError
 from distributed_prompt.store import codec
 from distributed_prompt.store import metadata as stored_metadata
 from distributed_prompt.store import ngrams as stored
 from distributed_prompt.store.base import Table
-from distributed_prompt.store.memory_store import MemoryStore
-from distributed_prompt.store.pack import Pack
-from distributed_prompt.store.pack_writer import PackWriter, encode_shard
-from distributed_prompt.text import grams
 from distributed_prompt.text.literal import Literal
-from distributed_prompt.text.pieces import encode
-from tests.inside import shards_of
+from tests.inside import Indexed, shards_of
 
 SEGMENT = 16
 LEAST = 3
@@ -59,21 +53,6 @@ LETTERS = (
     "\0a",
 )
 Changes = Mapping[int, bytes | None]
-
-
-class Indexed(MemoryBackend):
-    """A pack in memory that has an index."""
-
-    def __init__(self, text: str, shard_size: int) -> None:
-        store = MemoryStore()
-        writer = PackWriter(store, shard_size, 3, index=True)
-        before = b""
-        for shard, start in enumerate(range(0, len(text), shard_size)):
-            part = text[start : start + shard_size]
-            writer.add(encode_shard(shard, len(part), encode(part), 3, before))
-            before = grams.last_bytes(before, encode(part))
-        writer.finish()
-        self.pack = Pack(store)
 
 
 def set_segments(monkeypatch: pytest.MonkeyPatch, segment: int, least: int) -> None:

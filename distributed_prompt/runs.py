@@ -1,0 +1,107 @@
+"""Runs: consecutive shards that are read together, and what is done with them, here or in another process."""
+
+import pickle
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import takewhile
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from distributed_prompt.text.literal import Literal
+from distributed_prompt.text.pieces import Piece
+
+Result = TypeVar("Result")
+
+_KEPT_PACKS = 8
+
+
+class Run(NamedTuple):
+    """Consecutive shards that are read together.
+
+    Attributes:
+        shards: which, from the first or from the last.
+        is_lowest: whether nothing is read of what lies right before them.
+    """
+
+    shards: range
+    is_lowest: bool
+
+
+def cut_runs(stretches: Iterator[range], largest: int) -> Iterator[Run]:
+    """Runs of 1, 1, 2, 4, 8 … shards, ``largest`` at most, of stretches that do not touch."""
+    done, size = 0, 1
+    for stretch in stretches:
+        at = 0
+        lowest = min(stretch)
+        while at < len(stretch):
+            shards = stretch[at : at + size]
+            yield Run(shards, min(shards) == lowest)
+            at += len(shards)
+            done += len(shards)
+            size = min(largest, max(1, done))
+
+
+class RunReader(Protocol):
+    """What reads runs; pickles as an address.
+
+    Attributes:
+        shard_size: characters a shard.
+    """
+
+    shard_size: int
+
+    def read_run(self, run: Run, literals: tuple[Literal, ...], first: int, *, reverse: bool) -> Iterator[Piece]:
+        """The pieces of a run, and of the shard before it where an occurrence of a literal may begin there."""
+
+
+class Call(Generic[Result]):
+    """What is done with a run, here or in another process, which opens the pack itself.
+
+    Attributes:
+        is_stopped: whether nobody wants the result any more.
+    """
+
+    def __init__(
+        self,
+        shards: RunReader,
+        function: Callable[[Iterator[Piece]], Result],
+        start: int,
+        stop: int,
+        literals: tuple[Literal, ...],
+        *,
+        reverse: bool,
+    ) -> None:
+        """Take what is read, and what is made of it; as of ``map_runs``."""
+        self.is_stopped = False
+        self._shards = shards
+        self._function = function
+        self._start = start
+        self._stop = stop
+        self._literals = literals
+        self._reverse = reverse
+
+    def __call__(self, run: Run) -> Result:
+        """What is made of a run."""
+        first, last = self._start // self._shards.shard_size, (self._stop - 1) // self._shards.shard_size
+        read = self._shards.read_run(run, self._literals, first, reverse=self._reverse)
+        pieces = takewhile(lambda _: not self.is_stopped, read)
+        inside = first + 1 < min(run.shards) and max(run.shards) < last
+        return self._function(pieces if inside else (piece.cut(self._start, self._stop) for piece in pieces))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """The address of the pack, never the text; another process opens it once."""
+        arguments = self._function, self._start, self._stop, self._literals, self._reverse
+        return _call_there, (pickle.dumps(self._shards), *arguments)
+
+
+_shards_there = lru_cache(_KEPT_PACKS)(pickle.loads)
+
+
+def _call_there(
+    shards: bytes,
+    function: Callable[[Iterator[Piece]], Result],
+    start: int,
+    stop: int,
+    literals: tuple[Literal, ...],
+    reverse: bool,  # noqa: FBT001  # unpickled
+) -> Call[Result]:
+    return Call(_shards_there(shards), function, start, stop, literals, reverse=reverse)
