@@ -9,6 +9,8 @@
     ├── OutputExistsError    (FileExistsError)    the output is there already
     ├── OutputError          (OSError)            the output cannot be written: disk full, read-only, busy
     ├── PackReadError        (OSError)            the system could not read the pack
+    ├── RemoteError          (ConnectionError)    a server cannot be reached, or does not do what is needed
+    ├── AccessError          (PermissionError)    a server refuses the request: credentials, or what they allow
     ├── NotAPackError        (ValueError)         a file, but not a pack
     ├── UnsupportedPackError (ValueError)         a pack of a newer format, or with unknown features
     ├── CorruptPackError     (ValueError)         a pack whose contents are not what was packed
@@ -46,6 +48,14 @@ class OutputError(DPromptError, OSError):
 
 class PackReadError(DPromptError, OSError):
     """The operating system could not read the pack."""
+
+
+class RemoteError(DPromptError, ConnectionError):
+    """A server cannot be reached, fails again and again, or does not do what is needed."""
+
+
+class AccessError(DPromptError, PermissionError):
+    """A server refuses the request: no credentials, wrong ones, or ones that do not allow it."""
 
 
 class NotAPackError(DPromptError, ValueError):
