@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Self, SupportsIndex, overload
 
-from distributed_prompt import finding
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.file_backend import FileBackend
 from distributed_prompt.backends.memory_backend import MemoryBackend
@@ -16,15 +15,14 @@ from distributed_prompt.derived.base import OPEN_END
 from distributed_prompt.derived.stepped import Stepped
 from distributed_prompt.derived.walk import Range
 from distributed_prompt.documents import Documents
-from distributed_prompt.errors import AddressError, ArgumentError
-from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size, resolve
+from distributed_prompt.errors import AddressError
+from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size
 from distributed_prompt.images import IMAGE_LIMIT_BYTES, MATERIALISE_LIMIT, as_str
 from distributed_prompt.lines import Lines
 from distributed_prompt.sequences import Chunks, slice_bound
 from distributed_prompt.shards import DEFAULT_CACHE_BYTES, Shards
 from distributed_prompt.store.documents import Document
 from distributed_prompt.strings import UNKNOWN, StringMethods, plain
-from distributed_prompt.text import search
 from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece, decode
 from distributed_prompt.workers import Progress
@@ -33,8 +31,6 @@ _log = logging.getLogger(__name__)
 
 VIEW_THRESHOLD = 2**23
 _NEAR_PARTS = 8
-
-Index = SupportsIndex | None
 
 
 class DistributedPrompt(StringMethods["DistributedPrompt"]):
@@ -216,7 +212,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
             return self._view(start, stop)
         return self._text(start, stop)
 
-    def view(self, start: Index = None, stop: Index = None, /) -> "DistributedPrompt":
+    def view(self, start: SupportsIndex | None = None, stop: SupportsIndex | None = None, /) -> "DistributedPrompt":
         """The range ``[start, stop)`` as a prompt that shares the shards, whatever its length.
 
         Cost: no shard.
@@ -298,97 +294,6 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         Cost: as :meth:`as_str`.
         """
         return hash(str(self))
-
-    def __contains__(self, key: str, /) -> bool:
-        """Return bool(key in self).
-
-        Cost: as :meth:`find`.
-        """
-        if not isinstance(key, str | DistributedPrompt):
-            operator.contains("", key)  # type: ignore[unreachable]  # raises str's own error
-        return self.find(key) >= 0
-
-    def find(self, sub: str, start: Index = None, end: Index = None, /, *, executor: Executor | None = None) -> int:
-        """Return the lowest index in S where substring sub is found, such that sub is contained within S[start:end].
-
-        Returns -1 on failure.
-
-        Args:
-            sub: as ``str`` takes it.
-            start: as ``str`` takes it.
-            end: as ``str`` takes it.
-            executor: what searches instead of this process's worker threads: any of ``concurrent.futures``, or with its
-                interface. Other processes open the pack themselves. Here it is with all searches.
-
-        Cost: shards from ``start`` to the match, once, at most a few MB a core ahead of it.
-        """
-        return self._first("find", sub, start, end, executor)
-
-    def index(self, sub: str, start: Index = None, end: Index = None, /, *, executor: Executor | None = None) -> int:
-        """As :meth:`find`, but raises ValueError when the substring is not found.
-
-        Cost: as :meth:`find`.
-        """
-        return _found(self._first("index", sub, start, end, executor))
-
-    def rfind(self, sub: str, start: Index = None, end: Index = None, /, *, executor: Executor | None = None) -> int:
-        """Return the highest index in S where substring sub is found, such that sub is contained within S[start:end].
-
-        Returns -1 on failure.
-
-        Cost: shards from ``end`` back to the match, once, at most a few MB a core ahead of it.
-        """
-        return self._last("rfind", sub, start, end, executor)
-
-    def rindex(self, sub: str, start: Index = None, end: Index = None, /, *, executor: Executor | None = None) -> int:
-        """As :meth:`rfind`, but raises ValueError when the substring is not found.
-
-        Cost: as :meth:`rfind`.
-        """
-        return _found(self._last("rindex", sub, start, end, executor))
-
-    def count(self, sub: str, start: Index = None, end: Index = None, /, *, executor: Executor | None = None) -> int:
-        """Return the number of non-overlapping occurrences of substring sub in string S[start:end].
-
-        Cost: the shards of the range, once, a few MB a core.
-        """
-        sub = plain(sub)
-        first, last = self._bounds("count", sub, start, end)
-        if not sub:
-            return max(0, last - first + 1)
-        return finding.count(self._characters, sub, self._start + first, self._start + last, executor)
-
-    def find_all(
-        self,
-        sub: str,
-        start: Index = None,
-        end: Index = None,
-        /,
-        *,
-        ignore_case: bool = False,
-        executor: Executor | None = None,
-    ) -> Iterator[int]:
-        """The offsets of the non-overlapping occurrences that :meth:`count` counts, as they are found.
-
-        Args:
-            sub: not empty.
-            start: as in :meth:`find`.
-            end: as in :meth:`find`.
-            ignore_case: compare as ``re.IGNORECASE`` does.
-            executor: as in :meth:`find`; it is sent the text.
-
-        Cost: shards up to the last offset taken, once, a few MB a core.
-        """
-        sub = plain(sub)
-        first, last = self._bounds("find", sub, start, end)
-        if not sub:
-            message = "find_all(): empty substring"
-            raise ArgumentError(message)
-        if ignore_case:
-            base = self._start
-            found = finding.find_all_ignoring_case(self._characters, sub, base + first, base + last, executor)
-            return (offset - base for offset in found) if base else found
-        return search.occurrences(self._pieces(first, last, [Literal(sub)], executor), sub)
 
     def chunks(self, size: int, overlap: int = 0) -> "Chunks[str | DistributedPrompt]":
         """The text in consecutive chunks, as a lazy sequence; none lies wholly within the one before it.
@@ -547,34 +452,6 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         for piece in self._characters.pieces(base + start, end, holding, executor):
             yield piece._replace(start=piece.start - base) if base else piece
 
-    def _bounds(self, method: str, sub: str, start: Index, end: Index) -> tuple[int, int]:
-        """The local range that a search looks at, which may be turned round; raises what ``str`` raises."""
-        if not isinstance(sub, str):
-            getattr("", method)(sub)  # type: ignore[unreachable]  # raises str's own error
-        "".find(sub, start, end)
-        self._characters.check_open()
-        is_counted_from_start = all(bound is None or operator.index(bound) >= 0 for bound in (start, end))
-        length = OPEN_END if self._known_length < 0 and sub and is_counted_from_start else self._length
-        first = resolve(start, 0, length)
-        return first, min(resolve(end, length, length), length)
-
-    def _first(self, method: str, sub: str, start: Index, end: Index, executor: Executor | None) -> int:
-        sub = plain(sub)
-        first, last = self._bounds(method, sub, start, end)
-        if not sub:
-            return first if first <= last else -1
-        found = finding.find(self._characters, sub, self._start + first, self._start + last, executor)
-        return found - self._start if found >= 0 else -1
-
-    def _last(self, method: str, sub: str, start: Index, end: Index, executor: Executor | None) -> int:
-        sub = plain(sub)
-        len(self)
-        first, last = self._bounds(method, sub, start, end)
-        if not sub:
-            return last if first <= last else -1
-        found = finding.rfind(self._characters, sub, self._start + first, self._start + last, executor)
-        return found - self._start if found >= 0 else -1
-
 
 def open(address: str | os.PathLike[str], *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> DistributedPrompt:  # noqa: A001
     """Open a pack as a prompt.
@@ -606,10 +483,3 @@ def _reopen(kind: type[DistributedPrompt], characters: Characters, *place: int) 
     prompt._bind(characters, start, length, view_threshold, owns=bool(owns))  # its own class
     prompt.image_limit = image_limit
     return prompt
-
-
-def _found(offset: int) -> int:
-    if offset < 0:
-        message = "substring not found"
-        raise ValueError(message)
-    return offset

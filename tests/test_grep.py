@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
-from distributed_prompt import grep
+from distributed_prompt import grep, line_walk
 from distributed_prompt.cli import main
 from distributed_prompt.errors import ArgumentError
 from distributed_prompt.grep import LinePattern, matches, matching_line_counts, matching_lines, with_context
@@ -237,10 +237,11 @@ def test_blocks_of_any_size_and_long_lines_change_nothing(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, small_blocks():
         patch.setattr(grep, "LINE_LIMIT", limit)
-        patch.setattr(grep, "_BLOCK_CHARACTERS", min(2, limit))
-        patch.setattr(grep, "_FIRST_BLOCK_CHARACTERS", 1)
-        patch.setattr(grep, "_LAG_CHARACTERS", 2)
-        patch.setattr(grep, "_REPORT_CHARACTERS", 3)
+        patch.setattr(line_walk, "LINE_LIMIT", limit)
+        patch.setattr(line_walk, "_BLOCK_CHARACTERS", min(2, limit))
+        patch.setattr(line_walk, "_FIRST_BLOCK_CHARACTERS", 1)
+        patch.setattr(line_walk, "_LAG_CHARACTERS", 2)
+        patch.setattr(line_walk, "_REPORT_CHARACTERS", 3)
         patch.setattr(grep, "_EXCERPT_CHARACTERS", 1)
         expected = as_selected(lines_of(parts, "", re.compile(pattern)))
         with prompt_of(parts, shard_size) as prompt:
@@ -274,7 +275,7 @@ def test_only_documents_that_are_wanted(parts: Parts, pattern: str, wanted: set[
     names = {f"t/{number}" for number in wanted}
     expected = [line for line in lines_of(parts, "", re.compile(pattern)) if line.name in names]
     with prompt_of(parts, shard_size) as prompt, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grep, "_BLOCK_CHARACTERS", 3)
+        patch.setattr(line_walk, "_BLOCK_CHARACTERS", 3)
         globs = sorted(names) or ["none"]
         assert selected(prompt, LinePattern(pattern), documents=globs) == as_selected(iter(expected))
 
@@ -300,7 +301,7 @@ def context_model(lines: list[Expected], before: int, after: int) -> list[tuple[
 def test_context_stays_within_documents(parts: Parts, pattern: str, before: int, after: int, shard_size: int) -> None:
     lines = list(lines_of(parts, "", re.compile(pattern)))
     with prompt_of(parts, shard_size) as prompt, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grep, "_BLOCK_CHARACTERS", 3)
+        patch.setattr(line_walk, "_BLOCK_CHARACTERS", 3)
         found = list(with_context(prompt, matching_lines(prompt, LinePattern(pattern)), before, after))
         assert [(line.start, bool(line.first)) if line else None for line in found] == context_model(
             lines, before, after
@@ -340,7 +341,7 @@ def test_progress_ends_at_the_end() -> None:
 
 
 def test_only_what_is_needed_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grep, "_BLOCK_CHARACTERS", 5_000)
+    monkeypatch.setattr(line_walk, "_BLOCK_CHARACTERS", 5_000)
     with prompt_of([("", "a\n" * 50_000), ("", "b\n" * 50_000), ("", "c\n" * 50_000)], 1000) as prompt:
         assert len(selected(prompt, LinePattern("[ac]"), max_count=1)) == 2
         assert prompt.stats.decoded_shards < 200

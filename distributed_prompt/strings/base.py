@@ -2,7 +2,8 @@
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Generic, SupportsIndex, TypeVar, cast
 
 from distributed_prompt.characters import Characters
@@ -11,6 +12,7 @@ from distributed_prompt.derived.transformed import Transformed
 from distributed_prompt.derived.walk import Range
 from distributed_prompt.errors import MaterialiseError
 from distributed_prompt.images import MATERIALISE_LIMIT
+from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece
 from distributed_prompt.text.transform import AnyTransform
 
@@ -71,7 +73,13 @@ class TextBase(ABC, Generic[View]):
         """All from an offset that is in range on: a string, or a view above the threshold."""
 
     @abstractmethod
-    def _pieces(self, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
+    def _pieces(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        holding: Sequence[Literal] = (),
+        executor: Executor | None = None,
+    ) -> Iterator[Piece]:
         """The UTF-8 of a range that is in range, piece by piece."""
 
     @abstractmethod

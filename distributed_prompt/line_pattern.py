@@ -1,0 +1,102 @@
+"""The pattern that selects a line: made into one that finds in many lines at once what it finds in each alone.
+
+That one cannot take a newline (:mod:`distributed_prompt.text.within_lines`), and nothing in it can tell a newline from
+the text's edge.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator
+
+from distributed_prompt.errors import ArgumentError
+from distributed_prompt.prompt import DistributedPrompt
+from distributed_prompt.re import compile as compile_for_prompts
+from distributed_prompt.text.required import required
+from distributed_prompt.text.within_lines import within_lines
+
+
+class LinePattern:
+    """A pattern whose matches lie within lines.
+
+    Attributes:
+        compiled: what is searched for in each line.
+        longest_literal: characters of the longest of the literals of which each selected line has one; 0 for none.
+    """
+
+    def __init__(self, pattern: str, *, fixed: bool = False, ignore_case: bool = False) -> None:
+        """Compile a pattern.
+
+        Args:
+            pattern: a regular expression, as ``re`` has it.
+            fixed: the pattern is a literal.
+            ignore_case: as ``re.IGNORECASE`` does.
+
+        Raises:
+            ArgumentError: it is no regular expression.
+
+        Cost: no shard.
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.compiled = re.compile(re.escape(pattern) if fixed else pattern, re.IGNORECASE * ignore_case)
+        except re.error as error:
+            place = "" if error.pos is None else f" at position {error.pos}"
+            message = f"PATTERN: {error.msg}{place}"
+            raise ArgumentError(message) from error
+        except (OverflowError, RecursionError) as error:
+            message = f"PATTERN: {error}"
+            raise ArgumentError(message) from error
+        self._within_lines, self._is_local = within_lines(self.compiled)
+        self._required = required(self.compiled)
+        only = self._required[0] if len(self._required) == 1 else None
+        self._literal = only.text if only and not only.ignore_case else ""
+        self.longest_literal = max((len(literal.text) for literal in self._required), default=0)
+        self._selects_empty = self.compiled.search("") is not None
+
+    def literals(self, prompt: DistributedPrompt, start: int, stop: int) -> Iterator[int]:
+        """Where in a range one of the literals is of which each selected line has one; may overlap others unseen."""
+        if self._literal:
+            return prompt.find_all(self._literal, start, stop)
+        found = (
+            f"(?i:{re.escape(each.text)})" if each.ignore_case else re.escape(each.text) for each in self._required
+        )
+        return (match.start() for match in compile_for_prompts("|".join(found)).finditer(prompt, start, stop))
+
+    def has_literal(self, text: str) -> bool:
+        """Whether one of the literals is in a text; if there are none, any text will do."""
+        return not self._required or any(literal.occurs(text) for literal in self._required)
+
+    def may_match(self, text: str) -> bool:
+        """Whether any line of a text can be selected, of several documents even where they meet within a line."""
+        return self._within_lines is None or not self._is_local or self._within_lines.search(text) is not None
+
+    def hits(self, text: str) -> Iterator[tuple[int, int, int, int]]:
+        """Each line of a text that is selected: its start and stop, and those of its first match."""
+        if self._within_lines is None or self._literal:
+            for start, stop in _lines_with(self._literal, text):
+                match = self.compiled.search(text[start:stop])
+                if match:
+                    yield start, stop, start + match.start(), start + match.end()
+            return
+        start, length, search = 0, len(text), self._within_lines.search
+        while start < length and (match := search(text, start)):
+            first, last = match.span()
+            start = text.rfind("\n", start, first) + 1 or start
+            stop = text.find("\n", last)
+            stop = stop if stop >= 0 else length
+            # Behind the last newline there is no line. And versions differ in whether "\B" matches in an empty text.
+            if start < length and (start < stop or self._selects_empty):
+                yield start, stop, first, last
+            start = stop + 1
+
+
+def _lines_with(literal: str, text: str) -> Iterator[tuple[int, int]]:
+    """Start and stop of each line of a text that a literal begins in; every line has the empty one."""
+    start = 0
+    while start < len(text) and (position := text.find(literal, start)) >= 0:
+        start = text.rfind("\n", start, position) + 1 or start
+        stop = text.find("\n", position)
+        stop = stop if stop >= 0 else len(text)
+        yield start, stop
+        start = stop + 1
