@@ -138,6 +138,11 @@ class Characters(ABC):
         del literals
         return None
 
+    def parts_holding(self, start: int, stop: int, literals: Sequence[Literal]) -> int | None:
+        """About how many parts of a range may hold an occurrence of one of some literals; None if nothing tells."""
+        del start, stop, literals
+        return None
+
     def ascii_part(self, offset: int) -> int:
         """How many characters from here to the end of the part, if it is known without a look that all are ASCII."""
         del offset

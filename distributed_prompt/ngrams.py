@@ -10,6 +10,7 @@ from distributed_prompt.text.literal import Literal
 _FEW_ROWS = 5
 _MANY_ROWS = 16
 _FEW_SHARDS = 4
+_SAMPLE_SEGMENTS = 4
 
 
 class Sieve:
@@ -44,6 +45,11 @@ class Sieve:
         """Whether an occurrence may end in a shard."""
         segment, number = divmod(shard, SEGMENT_SHARDS)
         return bool(self.mask(segment) >> number & 1)
+
+    def estimate(self, first: int, last: int) -> int:
+        """In how many shards between two an occurrence may end, of the first segments, which stand for the others."""
+        segments = range(first // SEGMENT_SHARDS, last // SEGMENT_SHARDS + 1)[:_SAMPLE_SEGMENTS]
+        return sum(self.mask(segment).bit_count() for segment in segments)
 
     def stretches(self, first: int, last: int, *, reverse: bool = False) -> Iterator[range]:
         """The shards between two, both included, in which an occurrence may end, or begin that ends right behind.

@@ -23,7 +23,7 @@ from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.reach import Reach, reach
 from distributed_prompt.text.regex_splitting import RegexSeparator
 from distributed_prompt.text.regex_substitution import RegexSubstitution
-from distributed_prompt.text.required import required
+from distributed_prompt.text.required import required, requirements
 from distributed_prompt.text.splicing import Splice
 from distributed_prompt.text.windows import CONTEXT_LIMIT, TooFarError, Windows
 
@@ -270,7 +270,7 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
             return
         characters, base, _ = string._range()
         source = Range(characters, base, base + last)
-        literals = required(self.compiled)
+        literals = _rarest(source, first, requirements(self.compiled))
         if literals:
             hits = HitWindows(self.compiled, limits, literals, base + first)
             yield from self._around_hits(string, source, hits, last, executor)
@@ -348,6 +348,16 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
             if size >= CONTEXT_LIMIT:
                 return None
             size *= 4
+
+
+def _rarest(source: Range, first: int, sets: tuple[tuple[Literal, ...], ...]) -> tuple[Literal, ...]:
+    """That of some sets of literals whose occurrences are in the fewest parts, as far as an index tells."""
+    if len(sets) < 2:  # noqa: PLR2004  # nothing to choose from
+        return sets[0] if sets else ()
+    start = source.start + first
+    parts = (source.characters.parts_holding(start, source.stop, literals) for literals in sets)
+    known = [(count, literals) for count, literals in zip(parts, sets, strict=True) if count is not None]
+    return min(known, key=lambda each: each[0], default=(0, sets[0]))[1]
 
 
 def _replacement(repl: Any, match: Match) -> str:

@@ -294,6 +294,14 @@ class Shards(Characters):
         sieve = self._sieve(tuple(literals))
         return partial(self._lacks, sieve) if sieve else None
 
+    def parts_holding(self, start: int, stop: int, literals: Sequence[Literal]) -> int | None:
+        """As the base class says; the n-gram index tells, if there is one, of the first segments."""
+        sieve = self._sieve(tuple(literals))
+        stop = min(stop, self.length)
+        if sieve is None or start >= stop:
+            return None
+        return sieve.estimate(start // self.shard_size, (stop - 1) // self.shard_size)
+
     def _lacks(self, sieve: Sieve, offset: int) -> int:
         self.check_open()
         shard, inside = divmod(offset, self.shard_size)

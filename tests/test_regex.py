@@ -24,6 +24,8 @@ import distributed_prompt.re as prompt_re
 from distributed_prompt import DistributedPrompt, regex
 from distributed_prompt.text import hits, windows
 from distributed_prompt.text.reach import reach
+from distributed_prompt.text.required import requirements
+from tests.inside import Indexed
 from tests.strategies import outcome, shard_sizes
 
 FUNCTIONS = ("search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn")
@@ -628,6 +630,48 @@ def test_matches_are_found_as_they_are_taken(big_text: str) -> None:
     assert prompt.stats.decoded_shards <= 1
     assert [match.start() for match in islice(found, 3)] == [16, 16 + len(SENTENCE), 16 + 2 * len(SENTENCE)]
     assert prompt.stats.decoded_shards <= 4
+
+
+WORDS = ("ab", "X", "bb", "Xa")
+JOINTS = (".*", ".+?", "[^X]*", r"\w*", r"[\s\S]*?", ".{0,9}", r"(?s:.*)", r"\n?.*", "(?:.|b)*")
+
+
+@given(
+    lines=st.lists(st.sampled_from(["ab", "bb X", "Xab bb", "", "ab X bb ab", "axXbb" * 9]), max_size=40),
+    words=st.lists(st.sampled_from([*WORDS, "(bb)", "(?:ab|X)", "(?i:xA)"]), min_size=2, max_size=4),
+    joints=st.lists(st.sampled_from(JOINTS), min_size=3, max_size=3),
+    shard_size=st.sampled_from([7, 40, 200]),
+)
+def test_matches_that_need_several_literals_are_the_same(
+    lines: list[str], words: list[str], joints: list[str], shard_size: int
+) -> None:
+    text = "\n".join(lines)
+    pattern = "".join(word + joint for word, joint in zip(words, ["", *joints][-len(words) :], strict=True))
+    expected = [match.span() for match in re.finditer(pattern, text)]
+    for prompt in (prompt_of(text, shard_size), prompt_of(text, shard_size, lazy=True)):
+        assert [match.span() for match in prompt_re.finditer(pattern, prompt)] == expected
+
+
+def test_what_a_match_needs_is_read_off_the_pattern() -> None:
+    def needs(pattern: str) -> set[tuple[tuple[str, tuple[str, ...]], ...]]:
+        return {
+            tuple((literal.text, tuple(sorted(each.text for each in literal.companions))) for literal in literals)
+            for literals in requirements(re.compile(pattern))
+        }
+
+    assert needs("error.*timeout") == {(("error", ("timeout",)),), (("timeout", ("error",)),)}
+    assert needs("(err)(?:or)?.*(?:fatal|panic)") == {(("err", ()),), (("fatal", ("err",)), ("panic", ("err",)))}
+    assert needs(r"error\s.*timeout") == {(("error", ()),), (("timeout", ()),)}
+    assert needs("(?s)error.{0,9}timeout") == {(("error", ()),), (("timeout", ()),)}
+
+
+def test_of_what_a_match_needs_the_rarest_is_looked_for() -> None:
+    text = "".join(f"common words in line {number}\n" for number in range(300_000)) + "common things are seldom\n"
+    prompt = DistributedPrompt(Indexed(text, 2**15))
+    assert [match.group() for match in prompt_re.finditer("common .*(seldom)", prompt)] == ["common things are seldom"]
+    assert prompt.stats.decoded_shards <= 2
+    assert prompt_re.search("common.*absent", prompt) is None
+    assert prompt.stats.decoded_shards <= 2
 
 
 def test_a_lazy_substitution_decodes_little_until_it_is_read(big_text: str) -> None:

@@ -21,10 +21,13 @@ class Literal:
     Attributes:
         text: not empty.
         ignore_case: whether case is ignored.
+        companions: what else must be in the line for an occurrence to count. Only :meth:`positions` and
+            :meth:`occurs_in` look for them, in lines that they have whole.
     """
 
     text: str
     ignore_case: bool = False
+    companions: "tuple[Literal, ...]" = ()
 
     @cached_property
     def data(self) -> bytes:
@@ -60,6 +63,10 @@ class Literal:
 
     def positions(self, text: str) -> list[int]:
         """Where it begins in a text, overlapping occurrences included."""
+        found = self._positions(text)
+        return self._accompanied(text, found) if self.companions else found
+
+    def _positions(self, text: str) -> list[int]:
         if self.ignore_case and not self._is_plain(text):
             return [match.start() for match in _caseless_anywhere(self.text).finditer(text)]
         needle, text = (self.text.lower(), text.lower()) if self.ignore_case else (self.text, text)
@@ -70,13 +77,44 @@ class Literal:
             at = text.find(needle, at + 1)
         return found
 
+    def _accompanied(self, text: str, positions: list[int]) -> list[int]:
+        """Those whose line has all companions, as far as it is in the text."""
+        kept: list[int] = []
+        start, stop, is_kept = 0, -1, False
+        for at in positions:
+            if at >= stop:
+                start, stop = text.rfind("\n", 0, at) + 1, text.find("\n", at)
+                is_kept = not start or stop < 0 or all(other.occurs(text[start:stop]) for other in self.companions)
+                stop = stop if stop >= 0 else len(text)
+            if is_kept:
+                kept.append(at)
+        return kept
+
     def occurs_in(self, data: bytes) -> bool:
         """Whether it is somewhere in UTF-8."""
+        if self.companions:
+            return self._occurs_accompanied(data)
         if not self.ignore_case:
             return self.data in data
-        if self.text.isascii() and (data.isascii() or not any(odd in data for odd in _ODD_BYTES)):
+        if self.text.isascii() and _is_plain(data):
             return self.data.lower() in data.lower()
         return self.occurs(decode(data))
+
+    def _occurs_accompanied(self, data: bytes) -> bool:
+        needle, companions = self.data, [other.data for other in self.companions]
+        lowered = data
+        if self.ignore_case or any(other.ignore_case for other in self.companions):
+            if not all(each.text.isascii() for each in (self, *self.companions)) or not _is_plain(data):
+                return bool(self.positions(decode(data)))
+            # Of what matters, more is found so, and nothing less.
+            needle, companions, lowered = needle.lower(), [other.lower() for other in companions], data.lower()
+        at = lowered.find(needle)
+        while at >= 0:
+            start, stop = lowered.rfind(b"\n", 0, at) + 1, lowered.find(b"\n", at)
+            if not start or stop < 0 or all(other in lowered[start:stop] for other in companions):
+                return True
+            at = lowered.find(needle, stop)
+        return False
 
     def crosses(self, before: bytes, data: bytes) -> bool:
         """Whether an occurrence begins in some UTF-8 and ends in what follows that."""
@@ -112,6 +150,11 @@ class Literal:
         return (len(needle) > _EDGE and data[:_EDGE] in needle) or any(
             data.startswith(needle[first:]) for first in range(max(1, len(needle) - _EDGE + 1), len(needle))
         )
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether no character in UTF-8 but an ASCII letter matches one in another case."""
+    return data.isascii() or not any(odd in data for odd in _ODD_BYTES)
 
 
 @lru_cache(256)

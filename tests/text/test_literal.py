@@ -63,3 +63,29 @@ def test_long_literals_at_an_edge_are_no_work(ignore_case: bool) -> None:  # noq
     literal = Literal("ab" * 500_000, ignore_case=ignore_case)
     assert literal.may_end_in(b"abababab" * 10)
     assert literal.may_begin_in(b"x" * 10) == ignore_case
+
+
+LINES = st.text("abX\n", max_size=60)
+
+
+@given(text=LINES, word=st.sampled_from(["a", "ab", "XX"]), others=st.lists(st.sampled_from(["b", "aX", "B"])))
+@pytest.mark.parametrize("ignore_case", [False, True])
+def test_companions_must_be_in_the_line_where_that_is_whole(
+    text: str, word: str, others: list[str], *, ignore_case: bool
+) -> None:
+    companions = tuple(Literal(other, ignore_case) for other in others)
+    literal = Literal(word, ignore_case, companions)
+    expected = []
+    for at in positions(word, text, ignore_case=ignore_case):
+        line = text[text.rfind("\n", 0, at) + 1 : (text.find("\n", at) + 1 or len(text) + 1) - 1]
+        is_cut = "\n" not in text[:at] or "\n" not in text[at:]
+        if is_cut or all(positions(other, line, ignore_case=ignore_case) for other in others):
+            expected.append(at)
+    assert literal.positions(text) == expected
+    assert literal.occurs_in(encode(text)) == bool(expected)
+
+
+def test_companions_that_are_no_ascii_are_found_in_any_case() -> None:
+    literal = Literal("K", True, (Literal("\u00e9", True),))  # noqa: FBT003  # ignoring case
+    for line, is_found in (("\u212a \u00c9", True), ("k e", False)):
+        assert literal.occurs_in(encode(f"\n{line}\n")) == is_found
