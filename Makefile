@@ -9,7 +9,7 @@ CORPUS ?= stdlib
 COPIES ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all cover lint format types layers check golden methods bench bench-documents bench-strings bench-search long soak clean
+.PHONY: help setup demo test test-all cover lint format types layers check golden methods bench bench-documents bench-strings bench-search s3-server long soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -68,6 +68,9 @@ bench-strings: $(VENV)/ready ## measure as_str() and what makes new texts agains
 
 bench-search: $(VENV)/ready ## measure searching against str, re, ripgrep and zstd; 16 GB of memory, 5 of disk
 	$(BIN)/python -m bench.search
+
+s3-server: $(VENV)/ready ## start an S3 server on this machine, to try the README's S3 section; Ctrl-C stops it
+	$(BIN)/python -m tools.s3_server
 
 long: $(VENV)/ready ## search 5,000,000,000 characters as one str with 300 MB of data; 8 GB of disk
 	$(BIN)/python -m tools.make_long

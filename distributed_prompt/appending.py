@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from distributed_prompt.backends.addresses import opened
 from distributed_prompt.backends.base import Backend
-from distributed_prompt.backends.file_backend import FileBackend, find_pack, opened
+from distributed_prompt.backends.file_backend import FileBackend, find_pack
 from distributed_prompt.backends.output import OutputFile
 from distributed_prompt.decoding import Decoding
 from distributed_prompt.errors import ArgumentError, CorruptPackError

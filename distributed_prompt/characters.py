@@ -29,6 +29,8 @@ class Stats:
         decoded_bytes: UTF-8 bytes of these.
         cached_bytes: memory that the cached shards take now.
         images: how often the text, or a range of it, was written as an image for a string.
+        requests: what was asked of a server, if the pack is on one.
+        received_bytes: bytes of the pack that came from there.
     """
 
     hits: int = 0
@@ -37,6 +39,8 @@ class Stats:
     decoded_bytes: int = 0
     cached_bytes: int = 0
     images: int = 0
+    requests: int = 0
+    received_bytes: int = 0
 
 
 class Characters(ABC):

@@ -10,7 +10,11 @@ from distributed_prompt.text.literal import Literal
 _FEW_ROWS = 5
 _MANY_ROWS = 16
 _FEW_SHARDS = 4
+# Where rows are fetched all at once, before the first is looked at.
+_FAR_ROWS = 8
 _SAMPLE_SEGMENTS = 4
+# Of so many segments what tells is fetched at once, where that takes long.
+_TOGETHER = 16
 
 
 class Sieve:
@@ -49,6 +53,7 @@ class Sieve:
     def estimate(self, first: int, last: int) -> int:
         """In how many shards between two an occurrence may end, of the first segments, which stand for the others."""
         segments = range(first // SEGMENT_SHARDS, last // SEGMENT_SHARDS + 1)[:_SAMPLE_SEGMENTS]
+        self._expect(segments)
         return sum(self.mask(segment).bit_count() for segment in segments)
 
     def stretches(self, first: int, last: int, *, reverse: bool = False) -> Iterator[range]:
@@ -92,7 +97,10 @@ class Sieve:
     def _cut_masks(self, first: int, last: int, *, reverse: bool = False) -> Iterator[tuple[int, int]]:
         """The first shard and the mask of each segment, without what is outside of the range."""
         segments = range(first // SEGMENT_SHARDS, last // SEGMENT_SHARDS + 1)
-        for segment in reversed(segments) if reverse else segments:
+        segments = segments[::-1] if reverse else segments
+        for number, segment in enumerate(segments):
+            if not number % _TOGETHER:
+                self._expect(segments[number : number + _TOGETHER])
             base = segment * SEGMENT_SHARDS
             mask = self.mask(segment)
             if base + SEGMENT_SHARDS > last:
@@ -100,6 +108,23 @@ class Sieve:
                 if self._ends_behind(last):
                     mask |= 1 << last - base
             yield base, mask & -(1 << max(0, first - base))
+
+    def _expect(self, segments: range) -> None:
+        """Have what tells of some segments fetched all at once."""
+        if not self._ngrams.is_far:
+            return
+        missing = [segment for segment in segments if segment not in self._masks and self._ngrams.covers(segment)]
+        if len(missing) * len(self._literals) > 1:
+            self._ngrams.expect_counts(missing)
+        entries: list[tuple[int, int]] = []
+        for segment in missing:
+            counts = self._ngrams.counts(segment)
+            for literal in self._literals:
+                buckets = sorted(literal.buckets, key=counts.__getitem__)
+                if counts[buckets[0]]:
+                    entries += [(segment, bucket) for bucket in buckets[:_FAR_ROWS]]
+                entries += [(segment, flag) for flag in literal.flags if counts[flag]]
+        self._ngrams.expect_bitmaps(entries)
 
     def _ends_behind(self, shard: int) -> bool:
         segment, number = divmod(shard + 1, SEGMENT_SHARDS)
@@ -113,7 +138,7 @@ class Sieve:
         counts = ngrams.counts(segment)
         buckets = sorted(literal.buckets, key=counts.__getitem__)
         if counts[buckets[0]]:
-            for number, bucket in enumerate(buckets[:_MANY_ROWS]):
+            for number, bucket in enumerate(buckets[: _FAR_ROWS if ngrams.is_far else _MANY_ROWS]):
                 if not mask or (number >= _FEW_ROWS and mask.bit_count() < _FEW_SHARDS):
                     break
                 mask &= ngrams.bitmap(segment, bucket)

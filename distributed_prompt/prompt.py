@@ -7,15 +7,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Self, SupportsIndex, overload
 
+from distributed_prompt.backends.addresses import open_backend
 from distributed_prompt.backends.base import Backend
-from distributed_prompt.backends.file_backend import FileBackend
 from distributed_prompt.backends.memory_backend import MemoryBackend
 from distributed_prompt.characters import Characters, Stats
 from distributed_prompt.derived.base import OPEN_END
 from distributed_prompt.derived.stepped import Stepped
 from distributed_prompt.derived.walk import Range
 from distributed_prompt.documents import Documents
-from distributed_prompt.errors import AddressError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size
 from distributed_prompt.images import IMAGE_LIMIT_BYTES, MATERIALISE_LIMIT, as_str
 from distributed_prompt.lines import Lines
@@ -457,23 +456,22 @@ def open(address: str | os.PathLike[str], *, cache_bytes: int = DEFAULT_CACHE_BY
     """Open a pack as a prompt.
 
     Args:
-        address: a pack, or a folder that holds one named ``prompt.dprompt``.
+        address: a pack, or a folder that holds one named ``prompt.dprompt``; ``s3://bucket/key``, with credentials,
+            region and endpoint from where boto3 takes them; ``https://host/path``.
         cache_bytes: memory that decoded shards may take.
 
     Raises:
         PackNotFoundError: nothing is there.
-        AddressError: a folder without a pack, or an address that is no path.
+        AddressError: a folder without a pack, or another kind of address.
         NotAPackError: a file that is no pack.
         UnsupportedPackError: a newer format.
         CorruptPackError: a damaged pack.
+        AccessError: a server refuses.
+        RemoteError: a server cannot be reached, or fails.
 
-    Cost: the metadata table, whatever the length.
+    Cost: the metadata table, whatever the length; elsewhere one round trip.
     """
-    shown = os.fspath(address)
-    if "://" in shown:
-        message = f"{shown}: only paths can be opened by this version"
-        raise AddressError(message)
-    return DistributedPrompt(FileBackend(shown), cache_bytes=cache_bytes)
+    return DistributedPrompt(open_backend(address), cache_bytes=cache_bytes)
 
 
 def _reopen(kind: type[DistributedPrompt], characters: Characters, *place: int) -> DistributedPrompt:

@@ -3,7 +3,7 @@
 import os
 import sys
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import lru_cache, partial
@@ -33,6 +33,7 @@ _RUN_BYTES = 2**22
 _NEAR_RUNS = 3
 _NEAR_BYTES = 2**16
 _KEPT_SIEVES = 64
+_EXPECTED_RUNS = 4
 
 
 class Shards(Characters):
@@ -85,7 +86,7 @@ class Shards(Characters):
     @property
     def folder(self) -> Path:
         """Where the pack is."""
-        return Path(self.pack.name).parent
+        return self._backend.folder
 
     def describe(self, start: int, length: int) -> str:
         """How many shards a range covers, and their size."""
@@ -98,7 +99,7 @@ class Shards(Characters):
         """The counters as they are now."""
         with self._lock:
             counts = (self._hits, self._misses, self._decoded_shards, self._decoded_bytes)
-            return Stats(*counts, self._cached_bytes, self._images)
+            return Stats(*counts, self._cached_bytes, self._images, *self._backend.traffic)
 
     def text(self, shard: int) -> str:
         """The text of one shard, from the cache or decoded into it."""
@@ -231,6 +232,8 @@ class Shards(Characters):
         largest = max(1, _RUN_BYTES // average_bytes)
         whole = range(last, first - 1, -1) if reverse else range(first, last + 1)
         runs = cut_runs(sieve.stretches(first, last, reverse=reverse) if sieve else iter([whole]), largest)
+        if self.pack.store.is_far:
+            runs = self._expected(runs)
 
         call = Call(self, function, start, stop, tuple(holding) if sieve else (), reverse=reverse)
         # Handing a little text to another thread costs more than its passing.
@@ -245,6 +248,16 @@ class Shards(Characters):
             # Whoever stops here waits for a shard, not for a run.
             call.is_stopped = True
             results.close()
+
+    def _expected(self, runs: Iterator[Run]) -> Iterator[Run]:
+        """Runs, those behind them said to be read soon; the nearer ones are smaller."""
+        coming: deque[Run] = deque()
+        for run in runs:
+            self.pack.directory.expect(min(run.shards), max(run.shards))
+            coming.append(run)
+            if len(coming) > _EXPECTED_RUNS:
+                yield coming.popleft()
+        yield from coming
 
     def read_run(self, run: Run, literals: tuple[Literal, ...], first: int, *, reverse: bool) -> Iterator[Piece]:
         """The pieces of a run; of one that the index chose, also of the shard before it, where that matters.

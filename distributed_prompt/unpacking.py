@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from typing import BinaryIO, cast
 
+from distributed_prompt.backends.addresses import opened
 from distributed_prompt.backends.base import Backend
-from distributed_prompt.backends.file_backend import opened
 from distributed_prompt.backends.output import OutputFile, refusals
 from distributed_prompt.backends.output_folder import OutputFolder
 from distributed_prompt.errors import (

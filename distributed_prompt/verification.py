@@ -8,8 +8,8 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from distributed_prompt.backends.addresses import opened
 from distributed_prompt.backends.base import Backend
-from distributed_prompt.backends.file_backend import opened
 from distributed_prompt.errors import CorruptPackError
 from distributed_prompt.geometry import SEGMENT_SHARDS, shard_count
 from distributed_prompt.originals import DocumentPart, DocumentSplitter, Original
@@ -26,6 +26,7 @@ from distributed_prompt.store.documents import (
     name_entry,
     name_rows,
 )
+from distributed_prompt.store.maps import map_problems
 from distributed_prompt.store.metadata import DOCUMENTS_FEATURE, INDEX_FEATURE
 from distributed_prompt.store.ngrams import OpenSegment
 from distributed_prompt.store.pack import Pack
@@ -111,6 +112,7 @@ def _unexpected_rows(pack: Pack) -> Iterator[str]:
     parts = {int(Part.BLOCKS): block_count(metadata.documents)}
     if INDEX_FEATURE in metadata.features:
         parts |= {int(Part.NAMES): name_rows(metadata.documents), int(Part.BOUNDS): 1}
+    yield from map_problems(pack.store, pack.ngrams.covers)
     ngrams = list(pack.ngrams.keys())
     for table, is_expected in (
         (Table.SHARDS, lambda key: 0 <= key < metadata.shards),

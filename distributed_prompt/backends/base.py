@@ -1,8 +1,10 @@
 """The contract of a place that a pack is read from."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Self
 
+from distributed_prompt.backends.traffic import Traffic
 from distributed_prompt.store.pack import Pack
 
 
@@ -10,10 +12,22 @@ class Backend(ABC):
     """One opened pack. Pickles as what opens it again elsewhere: its address, never its text.
 
     Attributes:
+        address: what opens it.
         pack: the open pack.
     """
 
+    address: str
     pack: Pack
+
+    @property
+    def traffic(self) -> Traffic:
+        """What has been asked of a server."""
+        return Traffic()
+
+    @property
+    def folder(self) -> Path:
+        """Where files may be written if nowhere else."""
+        return Path(self.pack.name).parent
 
     @abstractmethod
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:

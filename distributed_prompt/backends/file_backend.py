@@ -2,8 +2,6 @@
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -48,6 +46,9 @@ class FileBackend(Backend):
 
 def find_pack(path: str | os.PathLike[str]) -> Path:
     """The absolute path of the pack at ``path``, which may be the folder that holds it."""
+    if "://" in os.fspath(path):
+        message = f"{path}: is not on this disk; fetch it first: dprompt pull {path} corpus.dprompt"
+        raise AddressError(message)
     place = Path(os.path.abspath(os.fspath(path)))  # noqa: PTH100  # Path.absolute keeps '..'
     try:
         mode = place.stat().st_mode
@@ -73,16 +74,6 @@ def find_pack(path: str | os.PathLike[str]) -> Path:
         message = f"{path}: is a device; a pack is a file"
         raise NotAPackError(message)
     return place
-
-
-@contextmanager
-def opened(pack: Backend | str | os.PathLike[str]) -> Iterator[Backend]:
-    """A backend as it is, or one on a path that is closed at the end."""
-    if isinstance(pack, Backend):
-        yield pack
-    else:
-        with FileBackend(pack) as backend:
-            yield backend
 
 
 def is_shard_folder(folder: Path) -> bool:

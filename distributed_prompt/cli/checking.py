@@ -5,7 +5,7 @@ import sys
 import click
 from tqdm import tqdm
 
-from distributed_prompt.backends.file_backend import FileBackend
+from distributed_prompt.backends.addresses import open_backend
 from distributed_prompt.cli.console import number, output, printable, progress
 from distributed_prompt.cli.group import FORCE, PACK, main
 from distributed_prompt.errors import CorruptPackError
@@ -29,7 +29,7 @@ def unpack(pack: str, out: str, *, lossy: bool, force: bool) -> None:
     """
     to_stdout = out == STANDARD_INPUT
     target = output() if to_stdout else out
-    with FileBackend(pack) as backend, progress("unpack", "B", scale=True) as update:
+    with open_backend(pack) as backend, progress("unpack", "B", scale=True) as update:
         written = unpack_pack(backend, target, lossy=lossy, overwrite=force, progress=update)
     click.echo(f"{'standard output' if to_stdout else printable(out)}: {written:,} bytes", err=True)
 
@@ -38,7 +38,7 @@ def unpack(pack: str, out: str, *, lossy: bool, force: bool) -> None:
 @PACK
 def verify(pack: str) -> None:
     """Check every checksum, digest and count of PACK; says what is wrong, and where."""
-    with FileBackend(pack) as backend, progress("verify", " shards", scale=False) as update:
+    with open_backend(pack) as backend, progress("verify", " shards", scale=False) as update:
         problems = 0
         for problem in verify_pack(backend, update):
             problems += 1

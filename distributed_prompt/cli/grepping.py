@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from distributed_prompt.backends.file_backend import FileBackend
+from distributed_prompt.backends.addresses import open_backend
 from distributed_prompt.cli.console import output, printable, progress
 from distributed_prompt.cli.group import PACK, Number, main
 from distributed_prompt.errors import ArgumentError, PackNotFoundError
@@ -203,7 +203,7 @@ def _print_counts(prompt: DistributedPrompt, printer: _Printer, counts: Iterator
 
 def _open(pack: str, pattern: str) -> DistributedPrompt:
     try:
-        return DistributedPrompt(FileBackend(pack), cache_bytes=_CACHE_BYTES)
+        return DistributedPrompt(open_backend(pack), cache_bytes=_CACHE_BYTES)
     except PackNotFoundError as error:
         if not os.path.exists(pattern):  # noqa: PTH110  # which no pattern makes fail
             raise

@@ -6,7 +6,7 @@ from itertools import islice
 
 import click
 
-from distributed_prompt.backends.file_backend import FileBackend
+from distributed_prompt.backends.addresses import open_backend
 from distributed_prompt.cli.console import excerpt, print_text, printable
 from distributed_prompt.cli.group import PACK, Number, Range, main
 from distributed_prompt.errors import ArgumentError
@@ -21,7 +21,7 @@ _ENGINES = {"sqlite": "sqlite", "lmdb": "lmdb of 64 bits, little-endian: not for
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(pack: str, *, as_json: bool) -> None:
     """Show what PACK holds; reads only its metadata."""
-    with FileBackend(pack) as backend:
+    with open_backend(pack) as backend:
         store, metadata = backend.pack.store, backend.pack.metadata
         size = store.size_bytes()
         facts = {
@@ -151,7 +151,7 @@ def ls(pack: str, *, long: bool, as_json: bool) -> None:
 
 
 def _open(pack: str) -> DistributedPrompt:
-    return DistributedPrompt(FileBackend(pack))
+    return DistributedPrompt(open_backend(pack))
 
 
 def _document(prompt: DistributedPrompt, name: str) -> DistributedPrompt:

@@ -5,7 +5,7 @@ and says so when the file under it is not whole.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple, Self
 
@@ -17,6 +17,7 @@ class Table(StrEnum):
     DIRECTORY = "directory"
     DOCUMENTS = "documents"
     NGRAMS = "ngrams"
+    MAPS = "maps"
 
 
 class Place(NamedTuple):
@@ -40,11 +41,13 @@ class Store(ABC):
         name: what errors call the pack, usually its path.
         engine: ``"sqlite"``, ``"lmdb"`` or ``"memory"``.
         has_pages: whether its rows have places in a file.
+        is_far: whether reading takes so long that it pays to say what will be asked for.
     """
 
     name: str
     engine: str
     has_pages: bool
+    is_far = False
 
     @abstractmethod
     def metadata(self) -> dict[str, str]:
@@ -62,6 +65,12 @@ class Store(ABC):
     @abstractmethod
     def get_range(self, table: Table, start: int, stop: int) -> list[tuple[int, bytes]]:
         """The rows with ``start <= key < stop`` that exist, in ascending order of keys."""
+
+    def expect(self, table: Table, keys: Iterable[int]) -> None:  # noqa: B027  # may be ignored
+        """Take note that some rows are asked for soon."""
+
+    def expect_bytes(self, ranges: Iterable[range]) -> None:  # noqa: B027  # as above
+        """Take note that some of the file's bytes are asked for soon."""
 
     @abstractmethod
     def keys(self, table: Table) -> Iterator[int]:
@@ -103,8 +112,8 @@ class StoreWriter(ABC):
         """Write the metadata table, once."""
 
     @abstractmethod
-    def places(self) -> Iterator[Place]:
-        """Where the blobs put into ``SHARDS`` so far lie, in order; nothing where that has no meaning."""
+    def places(self, table: Table) -> Iterator[tuple[int, Place]]:
+        """The keys put into a table so far, and where their blobs lie; nothing where that has no meaning."""
 
     @abstractmethod
     def finish(self) -> None:

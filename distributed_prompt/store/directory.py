@@ -30,9 +30,10 @@ import hashlib
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from enum import IntEnum
 from functools import lru_cache, partial
-from itertools import accumulate, islice, pairwise, starmap
+from itertools import accumulate, islice, starmap
 from typing import NamedTuple
 
 from distributed_prompt.errors import CorruptPackError
@@ -40,16 +41,14 @@ from distributed_prompt.geometry import SEGMENT_SHARDS, shard_count
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import Place, Store, StoreWriter, Table
 from distributed_prompt.store.metadata import Metadata
+from distributed_prompt.store.places import byte_ranges, create_places, leaf_ranges, parse_places
 
 _CACHED_ROWS = 64
 _CACHED_TUPLES = 8  # ten times as large as the rows they are made of
 _U64 = struct.Struct("<Q")
 _ROOT_ENTRY = struct.Struct("<QQ32s")
 _ROOT_HEAD = struct.Struct("<QQ")
-_PLACES_LEVEL = 9
 _SIZES_BYTES = 13
-_PLACE_BYTES = 12
-_U32_MODULUS = 2**32
 
 
 class Column(IntEnum):
@@ -148,7 +147,7 @@ class DirectoryWriter:
         for column in (Column.DIGESTS, Column.SIZES, Column.CHECKSUMS):
             for segment, row in enumerate(self._packed[column]):
                 _put(store, column, segment, row)
-        places = store.places()
+        places = (place for _, place in store.places(Table.SHARDS))
         for segment in range(len(self._packed[Column.ROOT])):
             if part := list(islice(places, SEGMENT_SHARDS)):
                 _put(store, Column.PLACES, segment, create_places(part))
@@ -162,6 +161,7 @@ class Directory:
 
     def __init__(self, store: Store, metadata: Metadata) -> None:
         """Take the open store and its metadata; nothing is read yet."""
+        self._store = store
         self._shards = metadata.shards
         self._name = store.name
         self._has_pages = store.has_pages
@@ -175,6 +175,22 @@ class Directory:
         segment, index = divmod(shard, SEGMENT_SHARDS)
         number: int = _U64.unpack_from(self._row(Column.CHECKSUMS, segment), index * _U64.size)[0]
         return number
+
+    def expect(self, first: int, last: int) -> None:
+        """Take note that shards are asked for soon, so that where they lie and their checksums are."""
+        if self._store.is_far:
+            segments = range(first // SEGMENT_SHARDS, last // SEGMENT_SHARDS + 1)
+            columns = (Column.CHECKSUMS, Column.PLACES)
+            self._store.expect(Table.DIRECTORY, [column.key(each) for column in columns for each in segments])
+            for segment in segments:
+                base = segment * SEGMENT_SHARDS
+                with suppress(CorruptPackError):
+                    places = self.places(segment)
+                    stop = min(last - base + 1, len(places))
+                    found = list(byte_ranges(places, range(max(0, first - base), stop)))
+                    # Where a range of rows ends is seen from the key of the next one.
+                    found += leaf_ranges(places[stop : stop + 1])
+                    self._store.expect_bytes(found)
 
     def record(self, shard: int) -> ShardRecord:
         """All that is kept of one shard."""
@@ -242,25 +258,6 @@ def parse_sizes(row: bytes) -> Sizes:
     count = len(row) // _SIZES_BYTES
     numbers = struct.unpack(f"<{3 * count}I{count}B", row)
     return Sizes(*(numbers[at * count : (at + 1) * count] for at in range(4)))
-
-
-def create_places(places: list[Place]) -> bytes:
-    """The row of places of one segment."""
-    columns = zip(*places, strict=True)
-    deltas = [(b - a) % _U32_MODULUS for column in columns for a, b in pairwise((0, *column))]
-    return codec.compress(struct.pack(f"<{len(deltas)}I", *deltas), _PLACES_LEVEL)
-
-
-def parse_places(row: bytes) -> list[Place]:
-    """The inverse of :func:`create_places`."""
-    data = codec.decompress(row, _PLACE_BYTES * SEGMENT_SHARDS)
-    count, rest = divmod(len(data), _PLACE_BYTES)
-    if rest:
-        message = f"places take {_PLACE_BYTES} bytes each, {len(data)} are no number of them"
-        raise CorruptPackError(message)
-    deltas = struct.unpack(f"<{3 * count}I", data)
-    columns = (accumulate(deltas[at * count : (at + 1) * count]) for at in range(3))
-    return list(starmap(Place, zip(*([n % _U32_MODULUS for n in column] for column in columns), strict=True)))
 
 
 def parse_root(row: bytes) -> list[RootEntry]:

@@ -7,8 +7,10 @@ from distributed_prompt.errors import ArgumentError, DPromptError, NotAPackError
 from distributed_prompt.store.base import Store, StoreWriter
 from distributed_prompt.store.lmdb_pages import is_lmdb
 from distributed_prompt.store.lmdb_store import LmdbStore
+from distributed_prompt.store.source import Source
 from distributed_prompt.store.sqlite_header import is_sqlite
-from distributed_prompt.store.sqlite_store import SqliteStore, SqliteWriter
+from distributed_prompt.store.sqlite_store import SqliteStore
+from distributed_prompt.store.sqlite_writer import SqliteWriter
 
 _HEAD_BYTES = 100
 
@@ -47,11 +49,24 @@ def _open_store(path: str) -> Store:
     except OSError as error:
         message = f"{path}: {error.strerror}"
         raise PackReadError(message) from error
+    return _engine(head, path)(path)
+
+
+def open_source(source: Source) -> Store:
+    """The pack in some bytes, which it closes; raises as :func:`open_store`, and what the source raises."""
+    try:
+        return _engine(source.read(0, _HEAD_BYTES), source.name)(source)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _engine(head: bytes, name: str) -> type[SqliteStore] | type[LmdbStore]:
     if is_sqlite(head):
-        return SqliteStore(path)
+        return SqliteStore
     if is_lmdb(head):
-        return LmdbStore(path)
-    message = f"{path}: not a pack; dprompt pack makes one from text"
+        return LmdbStore
+    message = f"{name}: not a pack; dprompt pack makes one from text"
     raise NotAPackError(message)
 
 

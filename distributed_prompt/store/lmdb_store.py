@@ -15,6 +15,7 @@ from distributed_prompt.store.base import Store, Table
 from distributed_prompt.store.lmdb_pages import Pages, Tree, read_layout
 from distributed_prompt.store.metadata import parse_metadata
 from distributed_prompt.store.open_file import OpenFile
+from distributed_prompt.store.source import Source
 
 METADATA = b"metadata"
 KEY_BYTES = 8
@@ -28,8 +29,8 @@ class LmdbStore(Store):
     engine = "lmdb"
     has_pages = False
 
-    def __init__(self, path: str) -> None:
-        """Open the pack at an absolute path.
+    def __init__(self, place: str | Source) -> None:
+        """Open the pack at an absolute path, or in some bytes.
 
         Raises:
             NotAPackError: it is LMDB's, but no pack.
@@ -37,8 +38,8 @@ class LmdbStore(Store):
             CorruptPackError: it is truncated or damaged.
             PackReadError: the system could not read it.
         """
-        self.name = path
-        self._file = OpenFile(path)
+        self._file = place if isinstance(place, Source) else OpenFile(place)
+        self.name = self._file.name
         try:
             with self._located("header"):
                 self._pages = Pages(self._file.read, read_layout(self._file.read, self._file.size_bytes))
@@ -115,7 +116,13 @@ class LmdbStore(Store):
         return self._trees.get(str(table).encode(), _EMPTY)
 
     def problems(self) -> Iterator[str]:
-        """What LMDB's own offline check reports: every page, and that each belongs to one thing."""
+        """What LMDB's own offline check reports: every page, and that each belongs to one thing.
+
+        It wants a file. Of a pack elsewhere all rows are read instead, which finds what is wrong with their pages.
+        """
+        if not isinstance(self._file, OpenFile):
+            yield from self._problems_of_rows()
+            return
         descriptor = self._file.check_open()
         # Only this needs LMDB, and its checker.
         from lmdb.verify import VerifyError, verify  # noqa: PLC0415
@@ -128,6 +135,14 @@ class LmdbStore(Store):
         except OSError as error:
             message = f"{self.name}: {error.strerror}"
             raise PackReadError(message) from error
+
+    def _problems_of_rows(self) -> Iterator[str]:
+        for table in Table:
+            try:
+                for key in self.keys(table):
+                    self.get(table, key)
+            except CorruptPackError as error:
+                yield str(error)
 
     def size_bytes(self) -> int:
         """Bytes of the file."""

@@ -106,8 +106,9 @@ class LmdbWriter(StoreWriter):
         except lmdb.Error as error:
             raise self._failure(error) from error
 
-    def places(self) -> Iterator[Place]:
+    def places(self, table: Table) -> Iterator[tuple[int, Place]]:
         """Nothing: the places are for pages of SQLite."""
+        del table
         return iter(())
 
     def finish(self) -> None:

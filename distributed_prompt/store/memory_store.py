@@ -27,8 +27,9 @@ class MemoryStore(Store, StoreWriter):
         """See the contract."""
         self._metadata = dict(values)
 
-    def places(self) -> Iterator[Place]:
+    def places(self, table: Table) -> Iterator[tuple[int, Place]]:
         """Nothing: blobs in memory have no pages."""
+        del table
         return iter(())
 
     def finish(self) -> None:

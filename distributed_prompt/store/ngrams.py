@@ -19,7 +19,7 @@ Shards of less than ``LEAST_SIZE`` characters are not indexed: the index would t
 The rows of a segment lie behind its shards.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -178,6 +178,20 @@ class Ngrams:
     def covers(self, segment: int) -> bool:
         """Whether a segment has rows."""
         return self.exists and self.shards(segment) >= LEAST_SHARDS
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it pays to say what will be asked for."""
+        return self._store.is_far
+
+    def expect_counts(self, segments: Iterable[int]) -> None:
+        """Take note that the counts of some segments are asked for soon."""
+        self._store.expect(Table.NGRAMS, [_key(segment, 0) for segment in segments if self.covers(segment)])
+
+    def expect_bitmaps(self, entries: Iterable[tuple[int, int]]) -> None:
+        """Take note that the shards are asked for soon that have some buckets or flags, each after its segment."""
+        keys = {_key(segment, 1 + entry // GROUP) for segment, entry in entries}
+        self._store.expect(Table.NGRAMS, sorted(keys))
 
     def counts(self, segment: int) -> bytes:
         """For each bucket and flag, roughly how many shards have it.

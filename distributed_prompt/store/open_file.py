@@ -3,9 +3,10 @@
 import os
 
 from distributed_prompt.errors import ClosedError, PackReadError
+from distributed_prompt.store.source import Source
 
 
-class OpenFile:
+class OpenFile(Source):
     """A file, open for reading by position. Reads under way when it is closed end well.
 
     The descriptor is closed when nobody uses it any more, so its number cannot become another file's under a
@@ -24,7 +25,7 @@ class OpenFile:
         """
         self.name = path
         try:
-            self._descriptor: _Descriptor | None = _Descriptor(os.open(path, os.O_RDONLY))
+            self._descriptor: Descriptor | None = Descriptor(os.open(path, os.O_RDONLY))
             self.size_bytes = os.fstat(self._descriptor.number).st_size
         except OSError as error:
             message = f"{path}: {error.strerror}"
@@ -44,7 +45,7 @@ class OpenFile:
             message = f"{self.name}: byte {offset}: {error.strerror}"
             raise PackReadError(message) from error
 
-    def check_open(self) -> "_Descriptor":
+    def check_open(self) -> "Descriptor":
         """For what may be answered from memory.
 
         Raises:
@@ -61,7 +62,7 @@ class OpenFile:
         self._descriptor = None
 
 
-class _Descriptor:
+class Descriptor:
     """An open file's number, closed with its last user: never under one that is still at it on another thread.
 
     Attributes:

@@ -47,10 +47,12 @@ class Pack:
 
     def blob(self, shard: int) -> bytes | None:
         """The stored bytes of one shard, unchecked; None if the row is missing."""
+        self.directory.expect(shard, shard)
         return self.store.get(Table.SHARDS, shard)
 
     def blobs(self, first: int, last: int) -> dict[int, bytes]:
         """The stored bytes of the shards ``first`` to ``last``, inclusive, unchecked, read at once."""
+        self.directory.expect(first, last)
         return dict(self.store.get_range(Table.SHARDS, first, last + 1))
 
     def checked(self, shard: int, blob: bytes | None) -> bytes:

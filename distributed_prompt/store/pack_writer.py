@@ -7,6 +7,7 @@ from distributed_prompt.store import codec
 from distributed_prompt.store.base import StoreWriter, Table
 from distributed_prompt.store.directory import DirectoryWriter, ShardRecord
 from distributed_prompt.store.documents import BLOCK_DOCUMENTS, DocumentsWriter
+from distributed_prompt.store.maps import write_maps
 from distributed_prompt.store.metadata import (
     DOCUMENTS_FEATURE,
     INDEX_FEATURE,
@@ -168,6 +169,7 @@ class PackWriter:
             header=self._header,
         )
         self._store.put_metadata(create_metadata(metadata))
+        write_maps(self._store)
         self._store.finish()
         return metadata
 

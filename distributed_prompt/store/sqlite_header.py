@@ -19,6 +19,7 @@ PAGE_BYTES = 4096
 _MAGIC = b"SQLite format 3\x00"
 _HEADER = struct.Struct(">16xHBB8xI28xI4xI28x")  # page size, write and read version, pages, user version, application
 _NOT_WAL = 1
+HEAD_BYTES = _HEADER.size
 
 
 def is_sqlite(head: bytes) -> bool:
@@ -48,7 +49,7 @@ def identify(path: str) -> Identity:
     return Identity(status.st_dev, status.st_ino, status.st_size)
 
 
-def check_header(path: str) -> Identity:
+def check_file(path: str) -> Identity:
     """Refuse what is no whole SQLite pack of this format, before SQLite sees it.
 
     Returns:
@@ -56,11 +57,17 @@ def check_header(path: str) -> Identity:
     """
     try:
         with Path(path).open("rb") as file:
-            head = file.read(_HEADER.size)
+            head = file.read(HEAD_BYTES)
             status = os.fstat(file.fileno())
     except OSError as error:
         message = f"{path}: {error.strerror}"
         raise PackReadError(message) from error
+    check_header(path, head, status.st_size)
+    return Identity(status.st_dev, status.st_ino, status.st_size)
+
+
+def check_header(path: str, head: bytes, size_bytes: int) -> None:
+    """Refuse what is no whole SQLite pack of this format, from its first bytes and its size."""
     if not is_sqlite(head) or len(head) < _HEADER.size:
         message = f"{path}: not a pack (no SQLite file); dprompt pack makes one from text"
         raise NotAPackError(message)
@@ -73,10 +80,9 @@ def check_header(path: str) -> Identity:
     if version < 1 or journals != [_NOT_WAL, _NOT_WAL]:
         message = f"{path}: format {version}, journal {journals} cannot be: something else has written to it"
         raise CorruptPackError(message)
-    if status.st_size != pages * page_bytes:
-        message = f"{path}: {status.st_size} bytes, its header says {pages * page_bytes}: truncated or damaged"
+    if size_bytes != pages * page_bytes:
+        message = f"{path}: {size_bytes} bytes, its header says {pages * page_bytes}: truncated or damaged"
         raise CorruptPackError(message)
     if page_bytes != PAGE_BYTES:
         message = f"{path}: pages of {page_bytes} bytes; this version reads packs with pages of {PAGE_BYTES}"
         raise UnsupportedPackError(message)
-    return Identity(status.st_dev, status.st_ino, status.st_size)

@@ -14,8 +14,8 @@ _HEADER_BYTES = 100
 _VARINT_BYTES = 9
 
 
-def table_places(read_page: Callable[[int], bytes], usable_bytes: int, root: int) -> Iterator[Place]:
-    """The places of all rows, in ascending order of keys.
+def table_places(read_page: Callable[[int], bytes], usable_bytes: int, root: int) -> Iterator[tuple[int, Place]]:
+    """The keys of all rows in ascending order, with their places.
 
     Args:
         read_page: gives a page by its number, from 1.
@@ -25,7 +25,9 @@ def table_places(read_page: Callable[[int], bytes], usable_bytes: int, root: int
     return _walk(read_page, usable_bytes, root, 0)
 
 
-def _walk(read_page: Callable[[int], bytes], usable_bytes: int, number: int, parent: int) -> Iterator[Place]:
+def _walk(
+    read_page: Callable[[int], bytes], usable_bytes: int, number: int, parent: int
+) -> Iterator[tuple[int, Place]]:
     page = read_page(number)
     head = _HEADER_BYTES if number == 1 else 0
     kind = page[head]
@@ -36,12 +38,12 @@ def _walk(read_page: Callable[[int], bytes], usable_bytes: int, number: int, par
         yield from _walk(read_page, usable_bytes, _u32(page, head + 8), number)
     elif kind == _LEAF:
         for (cell,) in struct.iter_unpack(">H", page[head + 8 : head + 8 + 2 * cells]):
-            yield Place(parent, number, _overflow(page, cell, usable_bytes))
+            payload, at = _varint(page, cell)
+            key, at = _varint(page, at)
+            yield key, Place(parent, number, _overflow(page, payload, at, usable_bytes))
 
 
-def _overflow(page: bytes, cell: int, usable_bytes: int) -> int:
-    payload, at = _varint(page, cell)
-    _, at = _varint(page, at)
+def _overflow(page: bytes, payload: int, at: int, usable_bytes: int) -> int:
     largest = usable_bytes - 35
     if payload <= largest:
         return 0

@@ -7,35 +7,24 @@ format version. Readers open it immutable, since no pack is ever changed in plac
 """
 
 import os
-import struct
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, cast
-from urllib.parse import quote
 
 import apsw
 
-from distributed_prompt.errors import (
-    ClosedError,
-    CorruptPackError,
-    OutputError,
-    PackChangedError,
-    PackReadError,
-)
-from distributed_prompt.store.base import Place, Store, StoreWriter, Table
+from distributed_prompt.errors import ClosedError, CorruptPackError, DPromptError, PackChangedError, PackReadError
+from distributed_prompt.store.base import Store, Table
 from distributed_prompt.store.fork_gate import ForkGate
-from distributed_prompt.store.metadata import FORMAT_VERSION, parse_features
-from distributed_prompt.store.sqlite_header import APPLICATION_ID, PAGE_BYTES, check_header, identify
-from distributed_prompt.store.sqlite_pages import table_places
+from distributed_prompt.store.maps import Maps
+from distributed_prompt.store.metadata import parse_features
+from distributed_prompt.store.source import Source
+from distributed_prompt.store.sqlite_origin import FileOrigin, Origin, SourceOrigin
 
-_WRITE_CACHE_KIB = 8192
-_READ_CACHE_KIB = 512
 _WAIT_SECONDS = 0.05
-_METADATA_SQL = "CREATE TABLE metadata(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
-_SCHEMA = {"metadata": _METADATA_SQL} | {
+SCHEMA = {"metadata": "CREATE TABLE metadata(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"} | {
     str(table): f"CREATE TABLE {table}(key INTEGER PRIMARY KEY, value BLOB NOT NULL)" for table in Table
 }
 _METADATA = "SELECT name, value FROM metadata"
@@ -48,19 +37,18 @@ _KEYS = {table: f"SELECT key FROM {table} ORDER BY key" for table in Table}  # n
 
 
 class SqliteStore(Store):
-    """A pack file, open for reading.
+    """A pack, open for reading.
 
-    Threads share a few connections, so that each uses one at a time. A connection is made only while the
+    Threads share a few connections, so that each uses one at a time. A connection to a file is made only while the
     path still names the file that was opened first; when another was renamed over it, threads wait for
-    the connections there are, which go on with the old one. The file is read, not mapped: a mapping would
-    end the process with SIGBUS if somebody cut the file short.
+    the connections there are, which go on with the old one.
     """
 
     engine = "sqlite"
     has_pages = True
 
-    def __init__(self, path: str) -> None:
-        """Open the pack at an absolute path.
+    def __init__(self, place: str | Source) -> None:
+        """Open the pack at an absolute path, or in some bytes.
 
         Raises:
             NotAPackError: it is no pack.
@@ -68,8 +56,11 @@ class SqliteStore(Store):
             CorruptPackError: it is truncated or its schema is not a pack's.
             PackReadError: the system could not read it.
         """
-        self.name = path
-        self._identity = check_header(path)
+        self._origin: Origin = SourceOrigin(place) if isinstance(place, Source) else FileOrigin(place)
+        self.name = self._origin.name
+        self._source = place if isinstance(place, Source) else None
+        self.is_far = self._source is not None
+        self._maps = Maps(self)
         self._idle: SimpleQueue[apsw.Connection] = SimpleQueue()
         self._tables: frozenset[str] = frozenset()
         self._closed = False
@@ -87,24 +78,10 @@ class SqliteStore(Store):
         _stores.add(self)
 
     def _connect(self) -> apsw.Connection:
-        if identify(self.name) != self._identity:
-            message = f"{self.name}: another file lies here than the one that was opened; open it again"
-            raise PackChangedError(message)
-        uri = f"{_uri(self.name)}?immutable=1&mode=ro"
         try:
-            flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-            connection = apsw.Connection(uri, flags=flags, statementcachesize=8)
-            connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-            connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
-            connection.pragma("mmap_size", 0)
-            connection.pragma("cache_size", -_READ_CACHE_KIB)
-            connection.pragma("cell_size_check", 1)
+            return self._origin.connect()
         except apsw.Error as error:
             raise self._failure(error) from error
-        if identify(self.name) != self._identity:
-            connection.close()
-            return self._connect()
-        return connection
 
     def _lease(self) -> apsw.Connection:
         _gate.enter()
@@ -143,8 +120,8 @@ class SqliteStore(Store):
         rows = self._query("schema", "SELECT type, name, tbl_name, sql FROM sqlite_schema")
         found = {name: sql for kind, name, table, sql in rows if (kind, table) == ("table", name)}
         needed = dict.fromkeys(("metadata", Table.SHARDS, Table.DIRECTORY))
-        wrong = [name for name in found | needed if found.get(name) != _SCHEMA.get(name)]
-        if wrong and not set(wrong) & set(_SCHEMA):
+        wrong = [name for name in found | needed if found.get(name) != SCHEMA.get(name)]
+        if wrong and not set(wrong) & set(SCHEMA):
             # Tables of other names come with features of other names, and those with a newer version.
             parse_features(self.metadata(), self.name)
         if wrong or len(found) != len(rows):
@@ -162,7 +139,10 @@ class SqliteStore(Store):
         finally:
             self._release(connection)
 
-    def _failure(self, error: Exception, where: str = "opening") -> CorruptPackError | PackReadError:
+    def _failure(self, error: Exception, where: str = "opening") -> DPromptError:
+        cause = self._origin.failure()
+        if cause:
+            return cause
         if isinstance(error, apsw.IOError | apsw.CantOpenError | apsw.NoMemError):
             return PackReadError(f"{self.name}: {where}: {error}")
         if isinstance(error, UnicodeDecodeError):
@@ -181,6 +161,8 @@ class SqliteStore(Store):
         """See the contract."""
         if table not in self._tables:
             return None
+        if table is not Table.SHARDS:
+            self.expect(table, (key,))
         connection = self._lease()
         try:
             value = connection.execute(_GET[table], (key,)).get
@@ -207,6 +189,16 @@ class SqliteStore(Store):
             raise CorruptPackError(message)
         return rows
 
+    def expect(self, table: Table, keys: Iterable[int]) -> None:
+        """See the contract."""
+        if self._source and table is not Table.MAPS:
+            self._source.prefetch(self._maps.ranges(table, keys))
+
+    def expect_bytes(self, ranges: Iterable[range]) -> None:
+        """See the contract."""
+        if self._source:
+            self._source.prefetch(ranges)
+
     def keys(self, table: Table) -> Iterator[int]:
         """See the contract."""
         return iter([key for (key,) in self._query(table, _KEYS[table])] if table in self._tables else [])
@@ -226,7 +218,7 @@ class SqliteStore(Store):
 
     def size_bytes(self) -> int:
         """Bytes of the file."""
-        return self._identity.size
+        return self._origin.size_bytes
 
     def close(self) -> None:
         """See the contract. Connections in use by other threads close when they are let go."""
@@ -234,6 +226,7 @@ class SqliteStore(Store):
         with suppress(Empty):
             while True:
                 self._idle.get_nowait().close()
+        self._origin.close()
 
     def _forget(self) -> None:
         """In a forked child: leave the parent's connections alone, neither using nor closing them."""
@@ -254,101 +247,3 @@ def _after_fork() -> None:
 
 _gate = ForkGate()
 os.register_at_fork(before=_gate.shut, after_in_parent=_gate.open, after_in_child=_after_fork)
-
-
-class SqliteWriter(StoreWriter):
-    """A new pack file. No journal: the file has no name that anyone reads before it is finished."""
-
-    def __init__(self, path: str, name: str) -> None:
-        """Begin a pack in an empty file.
-
-        Args:
-            path: the file.
-            name: what errors call it.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
-        self._path = path
-        self._name = name
-        try:
-            flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
-            self._connection = apsw.Connection(_uri(path), flags=flags)
-            for pragma, value in (
-                ("page_size", PAGE_BYTES),
-                ("journal_mode", "OFF"),
-                ("synchronous", "OFF"),
-                ("locking_mode", "EXCLUSIVE"),
-                ("cache_size", -_WRITE_CACHE_KIB),
-                ("application_id", APPLICATION_ID),
-                ("user_version", FORMAT_VERSION),
-            ):
-                self._connection.pragma(pragma, value)
-            self._connection.execute("BEGIN EXCLUSIVE")
-            self._connection.execute(_METADATA_SQL)
-            self._put: dict[Table, str] = {}
-            for table in (Table.SHARDS, Table.DIRECTORY, Table.DOCUMENTS):
-                self._create(table)
-        except apsw.Error as error:
-            raise self._failure(error) from error
-
-    def _create(self, table: Table) -> None:
-        self._connection.execute(_SCHEMA[table])
-        self._put[table] = f"INSERT INTO {table} VALUES(?,?)"
-
-    def _failure(self, error: apsw.Error) -> OutputError:
-        if isinstance(error, apsw.FullError):
-            return OutputError(f"{self._name}: the disk is full")
-        return OutputError(f"{self._name}: cannot be written ({error})")
-
-    def put(self, table: Table, key: int, value: bytes) -> None:
-        """See the contract."""
-        try:
-            if table not in self._put:
-                self._create(table)
-            self._connection.execute(self._put[table], (key, value))
-        except apsw.Error as error:
-            raise self._failure(error) from error
-
-    def put_metadata(self, values: Mapping[str, str]) -> None:
-        """See the contract."""
-        try:
-            self._connection.executemany("INSERT INTO metadata VALUES(?,?)", sorted(values.items()))
-        except apsw.Error as error:
-            raise self._failure(error) from error
-
-    def places(self) -> Iterator[Place]:
-        """See the contract."""
-        try:
-            self._connection.execute("COMMIT")
-            root = cast("int", self._connection.execute("SELECT rootpage FROM sqlite_schema WHERE name='shards'").get)
-            self._connection.execute("BEGIN EXCLUSIVE")
-        except apsw.Error as error:
-            raise self._failure(error) from error
-        try:
-            with Path(self._path).open("rb", buffering=0) as file:
-                yield from table_places(lambda page: _read_page(file.fileno(), page), PAGE_BYTES, root)
-        except (OSError, IndexError, struct.error) as error:
-            message = f"{self._name}: cannot be read back ({error})"
-            raise OutputError(message) from error
-
-    def finish(self) -> None:
-        """See the contract."""
-        try:
-            self._connection.execute("COMMIT")
-            self._connection.close()
-        except apsw.Error as error:
-            raise self._failure(error) from error
-
-    def abort(self) -> None:
-        """See the contract."""
-        self._connection.close(force=True)
-
-
-def _uri(path: str) -> str:
-    """An absolute path as SQLite's URI, whatever bytes it is made of."""
-    return f"file://{quote(os.fsencode(path))}"
-
-
-def _read_page(descriptor: int, page: int) -> bytes:
-    return os.pread(descriptor, PAGE_BYTES, (page - 1) * PAGE_BYTES)

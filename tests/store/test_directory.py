@@ -19,13 +19,12 @@ from distributed_prompt.store.directory import (
     RootEntry,
     ShardRecord,
     Sizes,
-    create_places,
     create_sizes,
-    parse_places,
     parse_sizes,
 )
 from distributed_prompt.store.memory_store import MemoryStore
 from distributed_prompt.store.metadata import Metadata
+from distributed_prompt.store.places import create_places, parse_places
 
 COUNTS = [0, 1, 2, 4_095, 4_096, 4_097, 8_192, 8_193]
 SEGMENT = 4_096
@@ -41,8 +40,8 @@ class PagedStore(MemoryStore):
         super().__init__("pack")
         self._places = places
 
-    def places(self) -> Iterator[Place]:
-        return iter(self._places)
+    def places(self, table: Table) -> Iterator[tuple[int, Place]]:
+        return iter(enumerate(self._places) if table is Table.SHARDS else ())
 
 
 def records(count: int, newlines: Mapping[int, int] | None = None) -> list[ShardRecord]:

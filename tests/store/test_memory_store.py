@@ -28,7 +28,7 @@ class TestMemoryStore(StoreContract):
     def test_it_has_no_pages(self) -> None:
         writer = self.create()
         writer.put(Table.SHARDS, 0, b"zero")
-        assert list(writer.places()) == []
+        assert list(writer.places(Table.SHARDS)) == []
 
     def test_its_name_is_that_of_no_file(self) -> None:
         assert MemoryStore().name == "<memory>"

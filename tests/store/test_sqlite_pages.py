@@ -14,7 +14,8 @@ from distributed_prompt.store.base import Place, Table
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.store.pack_writer import EncodedShard, PackWriter, describe_shard, encode_shard
 from distributed_prompt.store.sqlite_pages import table_places
-from distributed_prompt.store.sqlite_store import SqliteStore, SqliteWriter
+from distributed_prompt.store.sqlite_store import SqliteStore
+from distributed_prompt.store.sqlite_writer import SqliteWriter
 
 PAGE = 4_096
 LEAF, INTERIOR = 13, 5
@@ -105,7 +106,9 @@ def write(path: Path, blobs: dict[int, bytes], behind: int = 0) -> list[Place]:
     writer.put(Table.DOCUMENTS, 0, noise(10_000, seed=-1))
     for key, blob in blobs.items():
         writer.put(Table.SHARDS, key, blob)
-    places = list(writer.places())
+    found = list(writer.places(Table.SHARDS))
+    assert [key for key, _ in found] == list(blobs)
+    places = [place for _, place in found]
     for key in range(behind):
         writer.put(Table.DIRECTORY, key, noise(key * 37 % 9_000, seed=-key))
     writer.put_metadata({"name": "value"})
@@ -192,10 +195,10 @@ def test_keys_of_any_size_have_places(tmp_path: Path, start: int) -> None:
 def test_places_can_be_asked_for_more_than_once(tmp_path: Path) -> None:
     writer = SqliteWriter(str(tmp_path / "pack"), "pack")
     writer.put(Table.SHARDS, 0, noise(10_000, seed=0))
-    first = list(writer.places())
-    assert list(writer.places()) == first
+    first = [place for _, place in writer.places(Table.SHARDS)]
+    assert [place for _, place in writer.places(Table.SHARDS)] == first
     writer.put(Table.SHARDS, 1, noise(10, seed=1))
-    second = list(writer.places())
+    second = [place for _, place in writer.places(Table.SHARDS)]
     writer.finish()
     pages = Pages(tmp_path / "pack")
     check(pages, 0, noise(10_000, seed=0), second[0])
@@ -252,4 +255,4 @@ def test_pages_with_reserved_bytes_are_read_too() -> None:
     page[8:10] = struct.pack(">H", at)
     page[at : at + 3] = record
     page[at + 3 + kept : at + 7 + kept] = struct.pack(">I", 77)
-    assert list(table_places(lambda _: bytes(page), usable, 2)) == [Place(0, 2, 77)]
+    assert list(table_places(lambda _: bytes(page), usable, 2)) == [(1, Place(0, 2, 77))]

@@ -22,7 +22,8 @@ from distributed_prompt.errors import (
 )
 from distributed_prompt.store.base import Store, StoreWriter, Table
 from distributed_prompt.store.sqlite_header import is_sqlite
-from distributed_prompt.store.sqlite_store import SqliteStore, SqliteWriter
+from distributed_prompt.store.sqlite_store import SqliteStore
+from distributed_prompt.store.sqlite_writer import SqliteWriter
 from tests.contracts.store_contract import METADATA, StoreContract, noise
 
 # The format, from its documentation and not from the code: these must never change.

@@ -1,0 +1,94 @@
+"""Packs on any web server that serves ranges, read where they are touched."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit, urlunsplit
+
+from distributed_prompt.backends.base import Backend
+from distributed_prompt.backends.page_cache import DEFAULT_CACHE_DIR_BYTES, PageCache
+from distributed_prompt.backends.pages import DEFAULT_CACHE_BYTES, PAGE_BYTES, Pages
+from distributed_prompt.backends.ranges import Ranges
+from distributed_prompt.backends.traffic import Traffic
+from distributed_prompt.errors import AddressError
+from distributed_prompt.store.engines import open_source
+from distributed_prompt.store.pack import Pack
+
+SCHEMES = ("https://", "http://")
+
+
+class HttpBackend(Backend):
+    """A pack at a URL.
+
+    Attributes:
+        address: the URL.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        cache_dir: str | os.PathLike[str] | None = None,
+        cache_dir_bytes: int = DEFAULT_CACHE_DIR_BYTES,
+    ) -> None:
+        """Open the pack.
+
+        Args:
+            url: where it is; messages show it without its query, which may hold a signature.
+            cache_bytes: memory that pages of the pack may take.
+            cache_dir: a folder that keeps pages on disk; processes may share it.
+            cache_dir_bytes: about what the files in it may take together.
+
+        Raises:
+            AddressError: no URL of a file on a web server.
+            PackNotFoundError: nothing is there.
+            AccessError: the server refuses.
+            RemoteError: the server cannot be reached, fails, or serves no ranges.
+            NotAPackError: a file that is no pack.
+            UnsupportedPackError: a newer format.
+            CorruptPackError: a damaged pack.
+
+        Cost: one round trip, whatever the length.
+        """
+        self.address = url
+        self._arguments = (url, cache_bytes, cache_dir, cache_dir_bytes)
+        cache = None if cache_dir is None else PageCache(cache_dir, cache_dir_bytes, PAGE_BYTES)
+        self._pages = Pages(Ranges(_shown(url), lambda: url), cache_bytes, cache)
+        self.pack = Pack(open_source(self._pages))
+
+    @property
+    def traffic(self) -> Traffic:
+        """As the base class says."""
+        return self._pages.traffic
+
+    @property
+    def folder(self) -> Path:
+        """That for temporary files."""
+        return Path(tempfile.gettempdir())
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        """The URL and the caches."""
+        return type(self), self._arguments
+
+
+def _shown(url: str) -> str:
+    """A URL without what may be secret.
+
+    Raises:
+        AddressError: it is none, or has a user name in it.
+    """
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        parts, is_url = urlsplit(""), False
+    if not is_url:
+        message = f"{url!r}: not the URL of a file, such as https://example.org/corpus.dprompt"
+        raise AddressError(message)
+    if "@" in parts.netloc:
+        message = (
+            f"{parts.scheme}://…@{parts.netloc.rpartition('@')[2]}: a user name in a URL is not used; leave it out"
+        )
+        raise AddressError(message)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))

@@ -1,0 +1,267 @@
+"""An object on a web server as a source of bytes: read by page, each page once, many at a time.
+
+What was read stays in memory, up to a budget, and with a folder for it on disk. Ranges that are known to be asked for
+soon are fetched ahead on threads of their own.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from distributed_prompt.backends.page_cache import PageCache
+from distributed_prompt.backends.ranges import Ranges
+from distributed_prompt.backends.traffic import Traffic
+from distributed_prompt.errors import ClosedError
+from distributed_prompt.locks import Lock
+from distributed_prompt.store.source import Source
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+PAGE_BYTES = 2**12
+DEFAULT_CACHE_BYTES = 2**25
+_FIRST_BYTES = 2**16
+_LAST_BYTES = 2**19
+_LONGEST_BYTES = 2**22
+# Two ranges with no more between them are asked for as one.
+_GAP_PAGES = 2
+_THREADS = 16
+# Of pages that nobody has told of, so many are fetched at once, first and at most.
+_FIRST_STRIDE_PAGES = 4
+_MOST_STRIDE_PAGES = 128
+
+
+class Pages(Source):
+    """One version of an object, read by page. Safe to use from any thread, and in forked children.
+
+    Attributes:
+        name: what errors call it.
+        size_bytes: its size.
+    """
+
+    def __init__(self, ranges: Ranges, cache_bytes: int = DEFAULT_CACHE_BYTES, cache: PageCache | None = None) -> None:
+        """Fetch the beginning and the end, at the same time: all that opening a pack needs.
+
+        Args:
+            ranges: the object.
+            cache_bytes: memory that pages may take.
+            cache: keeps pages on disk.
+
+        Raises:
+            PackNotFoundError: there is no such object.
+            AccessError: the server refuses.
+            NotAPackError: the object is empty.
+            RemoteError: the server cannot be reached, fails again and again, or serves no ranges.
+
+        Cost: one round trip.
+        """
+        self.name = ranges.name
+        self._ranges = ranges
+        self._cache = cache
+        self._cache_bytes = cache_bytes
+        self._pages: OrderedDict[int, bytes] = OrderedDict()
+        self._pending: dict[int, Future[bytes]] = {}
+        self._process = os.getpid()
+        self._held_bytes = 0
+        self._next_missed = 0
+        self._stride = _FIRST_STRIDE_PAGES
+        self._lock = Lock()
+        self._threads: tuple[int, ThreadPoolExecutor] | None = None
+        self._closed = False
+        try:
+            end = self._submit(ranges.pin, f"bytes=-{_LAST_BYTES}")
+            first = ranges.pin(f"bytes=0-{_FIRST_BYTES - 1}")
+            last = end.result()
+        except BaseException:
+            self.close()
+            raise
+        self.size_bytes = ranges.size_bytes
+        if cache:
+            cache.bind(ranges.name, ranges.version)
+        for start, data in (first, last):
+            # A page that is only in part there is left out.
+            skipped = -start % PAGE_BYTES
+            stop = len(data) if start + len(data) == self.size_bytes else len(data) - (start + len(data)) % PAGE_BYTES
+            self._keep((start + skipped) // PAGE_BYTES, data[skipped:stop])
+
+    @property
+    def traffic(self) -> Traffic:
+        """What has been asked of the server so far."""
+        return self._ranges.traffic
+
+    def read(self, offset: int, size: int) -> bytes:
+        """As the base class says."""
+        first = offset // PAGE_BYTES
+        with self._lock:
+            page = self._pages.get(first)
+            if page is not None:
+                self._pages.move_to_end(first)
+        inside = offset - first * PAGE_BYTES
+        if page is not None and inside + size <= len(page):
+            return page[inside : inside + size]
+        stop = min(offset + size, self.size_bytes)
+        if offset >= stop:
+            return b""
+        data = b"".join(self._get(first, (stop - 1) // PAGE_BYTES + 1, self._read_on(first, stop)))
+        return data[inside : inside + stop - offset]
+
+    def prefetch(self, ranges: Iterable[range]) -> None:
+        """Begin to fetch what is missing of some ranges."""
+        for stretch in _merged(_pages_of(each, self.size_bytes) for each in ranges if each):
+            self._begin(stretch)
+
+    def _read_on(self, first: int, stop: int) -> int:
+        """Up to which page to fetch when one is missing that nobody has told of: further, if they follow each other."""
+        end = -(-self.size_bytes // PAGE_BYTES)
+        with self._lock:
+            if first in self._pages or first in self._pending:
+                return first
+            is_next = 0 <= first - self._next_missed <= _GAP_PAGES
+            self._stride = min(2 * self._stride, _MOST_STRIDE_PAGES) if is_next else _FIRST_STRIDE_PAGES
+            wanted = min(max(first + self._stride, -(-stop // PAGE_BYTES)), end)
+            self._next_missed = wanted
+        return wanted
+
+    def _get(self, first: int, stop: int, read_on: int) -> Iterator[bytes]:
+        """Some consecutive pages; those behind them are fetched with them."""
+        known: dict[int, bytes] = {}
+        futures = self._begin(range(first, max(stop, read_on)), known)
+        for number in range(first, stop):
+            yield known[number] if number in known else futures[number].result()
+
+    def _begin(self, wanted: range, known: dict[int, bytes] | None = None) -> dict[int, Future[bytes]]:
+        """Begin to fetch what is missing of some pages; what is not is noted in ``known``.
+
+        Returns:
+            What will be each page that is not known.
+        """
+        self.check_open()
+        futures: dict[int, Future[bytes]] = {}
+        missing: list[int] = []
+        with self._lock:
+            if self._process != os.getpid():
+                # Nobody will fetch in a forked child what its parent waits for.
+                self._process = os.getpid()
+                self._pending.clear()
+            for number in wanted:
+                page = self._pages.get(number)
+                if page is not None:
+                    self._pages.move_to_end(number)
+                    if known is not None:
+                        known[number] = page
+                elif number in self._pending:
+                    futures[number] = self._pending[number]
+                else:
+                    missing.append(number)
+                    futures[number] = self._pending[number] = Future()
+        stretches = [cut for stretch in _merged(range(n, n + 1) for n in missing) for cut in _cut(stretch)]
+        # The last one is fetched by whoever waits for it.
+        here = stretches.pop() if known is not None and stretches else None
+        for stretch in stretches:
+            self._submit(self._fetch, stretch)
+        if here is not None:
+            self._fetch(here)
+        return futures
+
+    def _fetch(self, stretch: range) -> None:
+        """Fetch some consecutive pages, and tell who waits for them."""
+        try:
+            self.check_open()
+            data = self._from_disk(stretch)
+            if data is None:
+                stop = min(stretch.stop * PAGE_BYTES, self.size_bytes)
+                data = self._ranges.fetch(stretch.start * PAGE_BYTES, stop)
+                if self._cache:
+                    self._cache.put(stretch.start, data)
+        except BaseException as error:
+            with self._lock:
+                futures = [self._pending.pop(number, None) for number in stretch]
+            for future in filter(None, futures):
+                with suppress(InvalidStateError):
+                    future.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        self._keep(stretch.start, data)
+
+    def _from_disk(self, stretch: range) -> bytes | None:
+        pages = [self._cache.get(number) for number in stretch] if self._cache else [None]
+        found = [page for page in pages if page is not None]
+        return b"".join(found) if len(found) == len(pages) else None
+
+    def _keep(self, first: int, data: bytes) -> None:
+        """Put pages into memory, and tell who waits for them."""
+        told: list[tuple[Future[bytes], bytes]] = []
+        with self._lock:
+            for number in range(first, first + -(-len(data) // PAGE_BYTES)):
+                page = data[(number - first) * PAGE_BYTES : (number - first + 1) * PAGE_BYTES]
+                if number not in self._pages:
+                    self._held_bytes += len(page)
+                self._pages[number] = page
+                future = self._pending.pop(number, None)
+                if future:
+                    told.append((future, page))
+            while self._held_bytes > self._cache_bytes and len(self._pages) > 1:
+                _, oldest = self._pages.popitem(last=False)
+                self._held_bytes -= len(oldest)
+        for future, page in told:
+            with suppress(InvalidStateError):
+                future.set_result(page)
+
+    def _submit(self, function: Callable[[Argument], Result], argument: Argument) -> Future[Result]:
+        process = os.getpid()
+        with self._lock:
+            if self._threads is None or self._threads[0] != process:
+                self._threads = process, ThreadPoolExecutor(_THREADS, thread_name_prefix="dprompt-pages")
+            threads = self._threads[1]
+        return threads.submit(function, argument)
+
+    def check_open(self) -> None:
+        """As the base class says."""
+        if self._closed:
+            message = f"{self.name} is closed"
+            raise ClosedError(message)
+
+    def close(self) -> None:
+        """As the base class says."""
+        self._closed = True
+        with self._lock:
+            threads, self._threads = self._threads, None
+            self._pages.clear()
+            self._held_bytes = 0
+            pending, self._pending = list(self._pending.values()), {}
+        for future in pending:
+            with suppress(InvalidStateError):
+                future.set_exception(ClosedError(f"{self.name} is closed"))
+        if threads and threads[0] == os.getpid():
+            threads[1].shutdown(wait=False, cancel_futures=True)
+        self._ranges.close()
+
+
+def _pages_of(bytes_range: range, size_bytes: int) -> range:
+    stop = min(bytes_range.stop, size_bytes)
+    return range(bytes_range.start // PAGE_BYTES, -(-stop // PAGE_BYTES))
+
+
+def _merged(stretches: Iterable[range]) -> Iterator[range]:
+    """Ranges in ascending order, those that touch as one."""
+    last: range | None = None
+    for stretch in sorted((each for each in stretches if each), key=lambda each: each.start):
+        if last and stretch.start <= last.stop:
+            last = range(last.start, max(last.stop, stretch.stop))
+        else:
+            if last:
+                yield last
+            last = stretch
+    if last:
+        yield last
+
+
+def _cut(stretch: range) -> Iterator[range]:
+    """A range in parts that are not too long."""
+    step = _LONGEST_BYTES // PAGE_BYTES
+    for first in range(stretch.start, stretch.stop, step):
+        yield range(first, min(first + step, stretch.stop))

@@ -1,0 +1,439 @@
+"""One S3 object: its address, a client for it, and what its server refuses, in our own words.
+
+The only importer of boto3, and only where a client is made: that import takes longer than most reads. Of what a server
+or botocore says, an error repeats no more than a code: messages quote headers, signatures and query strings.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
+
+from distributed_prompt.errors import (
+    AccessError,
+    AddressError,
+    ArgumentError,
+    DPromptError,
+    PackChangedError,
+    PackNotFoundError,
+    RemoteError,
+)
+from distributed_prompt.locks import Lock
+
+SCHEME = "s3://"
+CONNECTIONS = 32
+CREDENTIALS_HINT = (
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of ~/.aws/credentials in AWS_PROFILE"
+)
+
+_ATTEMPTS = 5
+_CONNECT_SECONDS = 10
+_READ_SECONDS = 60
+_KEY_BYTES = 1024
+_FORBIDDEN = 403
+_NOT_FOUND = 404
+_UNSUPPORTED = frozenset((405, 501))
+_CONFLICT = 409
+_PRECONDITION_FAILED = 412
+_RANGE_NOT_SATISFIABLE = 416
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
+_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_CODE = re.compile(r"[A-Za-z0-9._]{1,64}")
+_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_AMAZON = re.compile(r"\.amazonaws\.com(\.cn)?$")
+# Codes that come with statuses of other meanings, such as 400 for an expired token.
+_REFUSALS = frozenset(
+    (
+        "AccessDenied",
+        "AuthorizationHeaderMalformed",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "UnauthorizedAccess",
+    )
+)
+_LOST = frozenset(("InvalidPart", "InvalidPartOrder", "NoSuchUpload"))
+_CREDENTIALS_ERRORS = (
+    "ConfigNotFound",
+    "ConfigParseError",
+    "CredentialRetrievalError",
+    "LoginError",
+    "MetadataRetrievalError",
+    "NoAuthTokenError",
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+    "RefreshWithMFAUnsupportedError",
+    "SSOError",
+    "TokenRetrievalError",
+)
+
+
+class UnsupportedError(RemoteError):
+    """The server says that it does not do what was asked; something simpler may work."""
+
+
+class UploadLostError(PackChangedError):
+    """Another writer has ended the upload, or put parts of its own into it."""
+
+
+class ObjectState(NamedTuple):
+    """What an object is at the moment.
+
+    Attributes:
+        size_bytes: its size.
+        etag: names its contents; without quotes, as some servers want it back.
+    """
+
+    size_bytes: int
+    etag: str
+
+
+class S3Object:
+    """Where an object is, and who asks for it. Pickles as that, without client or credentials.
+
+    Attributes:
+        bucket: the bucket's name.
+        key: the object's name in it.
+        endpoint_url: the server, if not Amazon's or the one that the environment names.
+        region_name: the region, if not the one of boto3's configuration.
+    """
+
+    __slots__ = ("_source", "bucket", "endpoint_url", "key", "region_name")
+
+    def __init__(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        endpoint_url: str | None = None,
+        region_name: str | None = None,
+        client: Any = None,
+    ) -> None:
+        """Name the object.
+
+        Args:
+            bucket: the bucket's name.
+            key: the object's name in it.
+            endpoint_url: the server, as boto3 takes it.
+            region_name: the region, as boto3 takes it.
+            client: a boto3 client to use as it is, instead of one made at first use.
+
+        Raises:
+            AddressError: no object can have this name.
+            ArgumentError: ``endpoint_url`` is not the URL of a server.
+        """
+        self.bucket = _check_bucket(bucket)
+        self.key = _check_key(bucket, key)
+        self.endpoint_url = None if endpoint_url is None else _check_endpoint(endpoint_url)
+        self.region_name = region_name
+        self._source = _ClientSource(self.endpoint_url, region_name, client)
+
+    @classmethod
+    def parse(
+        cls, address: str, *, endpoint_url: str | None = None, region_name: str | None = None, client: Any = None
+    ) -> Self:
+        """The object at ``s3://bucket/key``.
+
+        Raises:
+            AddressError: the address is not of this form; the message names what is wrong with it.
+            ArgumentError: ``endpoint_url`` is not the URL of a server.
+        """
+        if not address.startswith(SCHEME):
+            message = f"{address!r}: an address on S3 is {SCHEME}bucket/key"
+            raise AddressError(message)
+        bucket, _, key = address.removeprefix(SCHEME).partition("/")
+        return cls(bucket, key, endpoint_url=endpoint_url, region_name=region_name, client=client)
+
+    @property
+    def address(self) -> str:
+        """``s3://bucket/key``."""
+        return f"{SCHEME}{self.bucket}/{self.key}"
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client: made at first use, shared by all threads, anew in a forked child.
+
+        Raises:
+            AccessError: the configuration of credentials cannot be read.
+        """
+        with typed(self):
+            return self._source.get()
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether no credentials were found, so that requests go unsigned: enough for public buckets."""
+        return _is_unsigned(self.client)
+
+    def sibling(self, suffix: str) -> "S3Object":
+        """The object whose key goes on with ``suffix``, by the same client."""
+        other = S3Object(self.bucket, self.key + suffix, endpoint_url=self.endpoint_url, region_name=self.region_name)
+        other._source = self._source
+        return other
+
+    def presigned(self, expires_seconds: int) -> str:
+        """A URL that GETs the object without further credentials; plain where there are none.
+
+        Args:
+            expires_seconds: how long it is good for, at most; credentials of shorter life end it sooner.
+        """
+        client = self.client
+        with typed(self):
+            url: str = client.generate_presigned_url(
+                "get_object", Params={"Bucket": self.bucket, "Key": self.key}, ExpiresIn=expires_seconds
+            )
+        return url
+
+    def head(self) -> ObjectState | None:
+        """Size and ETag, or None if there is no such object (servers do not say if it is the bucket that is missing).
+
+        Raises:
+            AccessError: the server refuses.
+            RemoteError: the server cannot be reached or fails.
+
+        Cost: one request.
+        """
+        client = self.client
+        try:
+            with typed(self):
+                answer = client.head_object(Bucket=self.bucket, Key=self.key)
+        except PackNotFoundError:
+            return None
+        return ObjectState(answer.get("ContentLength", 0), etag_of(self, answer))
+
+    def missing(self) -> PackNotFoundError:
+        """What to raise after ``head`` has found nothing: names the bucket if that is what is missing."""
+        client = self.client
+        try:
+            with typed(self):
+                client.get_object(Bucket=self.bucket, Key=self.key, Range="bytes=0-0")["Body"].close()
+        except PackNotFoundError as error:
+            return error
+        return PackNotFoundError(f"{self.address}: no such object a moment ago; try again")
+
+    def close(self) -> None:
+        """Close the connections, unless the client is the caller's. The next request opens them again."""
+        self._source.close()
+
+    def server(self) -> str:
+        """The server's name and port, for errors."""
+        url = urlsplit(self._source.endpoint())
+        return url.netloc.rpartition("@")[2] or "S3"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, S3Object) and self.__reduce__() == other.__reduce__()
+
+    def __hash__(self) -> int:
+        return hash((self.bucket, self.key, self.endpoint_url, self.region_name))
+
+    def __repr__(self) -> str:
+        at = f", endpoint_url={self.endpoint_url!r}" if self.endpoint_url else ""
+        return f"S3Object({self.bucket!r}, {self.key!r}{at})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Bucket, key, endpoint and region; the other side finds credentials of its own."""
+        return _restore, (self.bucket, self.key, self.endpoint_url, self.region_name)
+
+
+def _restore(bucket: str, key: str, endpoint_url: str | None, region_name: str | None) -> S3Object:
+    return S3Object(bucket, key, endpoint_url=endpoint_url, region_name=region_name)
+
+
+class _ClientSource:
+    """A client to be, shared by an object and its siblings."""
+
+    def __init__(self, endpoint_url: str | None, region_name: str | None, client: Any) -> None:
+        self._endpoint_url = endpoint_url
+        self._region_name = region_name
+        self._client = client
+        # A client given to us cannot be made again, so a forked child has to do with it.
+        self._process: int | None = None
+        self._lock = Lock()
+
+    def get(self) -> Any:
+        with self._lock:
+            if self._client is None or self._process not in {None, os.getpid()}:
+                # Two processes on one connection would read each other's answers.
+                self._client, self._process = _make_client(self._endpoint_url, self._region_name), os.getpid()
+            return self._client
+
+    def close(self) -> None:
+        with self._lock:
+            if self._client is not None and self._process == os.getpid():
+                self._client.close()
+                self._client = None
+
+    def endpoint(self) -> str:
+        if self._client is not None:
+            return str(self._client.meta.endpoint_url)
+        return self._endpoint_url or next(filter(None, map(os.environ.get, _ENDPOINT_VARIABLES)), "")
+
+
+def _make_client(endpoint_url: str | None, region_name: str | None) -> Any:
+    # A session of our own: the default one is not safe to make clients with on several threads.
+    import boto3.session  # type: ignore[import-untyped]  # noqa: PLC0415  # 200 to 600 ms
+    from botocore import UNSIGNED  # type: ignore[import-untyped]  # noqa: PLC0415  # as above
+    from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415  # as above
+
+    session = boto3.session.Session()
+    signature = UNSIGNED if session.get_credentials() is None else "s3v4"
+
+    def make(*, is_custom: bool) -> Any:
+        # Servers other than Amazon's often know neither the newer checksums nor bucket names as host names.
+        checksums = {f"{side}_checksum_{what}": "when_required" for side, what in _CHECKSUMS} if is_custom else {}
+        config = Config(
+            signature_version=signature,
+            max_pool_connections=CONNECTIONS,
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_READ_SECONDS,
+            tcp_keepalive=True,
+            s3={"addressing_style": "path" if is_custom else "auto"},
+            **checksums,
+        )
+        return session.client("s3", endpoint_url=endpoint_url, region_name=region_name, config=config)
+
+    is_custom = endpoint_url is not None or any(map(os.environ.get, _ENDPOINT_VARIABLES))
+    client = make(is_custom=is_custom)
+    if not is_custom and not _AMAZON.search(urlsplit(client.meta.endpoint_url).hostname or ""):
+        # The endpoint is one of a profile.
+        client = make(is_custom=True)
+    return client
+
+
+_CHECKSUMS = (("request", "calculation"), ("response", "validation"))
+
+
+def _is_unsigned(client: Any) -> bool:
+    from botocore import UNSIGNED  # noqa: PLC0415  # there is a client, so it has been imported
+
+    return client.meta.config.signature_version is UNSIGNED
+
+
+def etag_of(place: S3Object, answer: dict[str, Any]) -> str:
+    """The ETag in an answer, bare.
+
+    Raises:
+        UnsupportedError: there is none.
+    """
+    etag = bare_etag(answer.get("ETag", ""))
+    if not etag:
+        message = f"{place.address}: {place.server()} does not say which object it has (no ETag)"
+        raise UnsupportedError(message)
+    return etag
+
+
+def bare_etag(etag: str) -> str:
+    """An ETag without quotes: Ceph compares it with its own letter by letter when it is to write."""
+    return etag.removeprefix("W/").strip('"')
+
+
+@contextmanager
+def typed(place: S3Object) -> Iterator[None]:
+    """Say what the server refused, or why it cannot be asked, in our own words.
+
+    Raises:
+        PackNotFoundError: there is no such object, or no such bucket.
+        AccessError: the server refuses: no credentials, wrong ones, or ones that do not allow it.
+        PackChangedError: the object is not the one that the request was about.
+        RemoteError: the server cannot be reached, or fails again and again; an UnsupportedError if it says that it
+            does not do what was asked.
+        AddressError: botocore takes no such names.
+    """
+    try:
+        yield
+    except DPromptError:
+        raise
+    except Exception as error:
+        ours = _translated(place, error)
+        if ours is None:
+            raise
+        # Not "from error": a traceback would show what botocore says, with what was sent.
+        raise ours from None
+
+
+def _translated(place: S3Object, error: Exception) -> DPromptError | None:
+    from botocore import exceptions  # noqa: PLC0415  # whatever raised has imported it
+    from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]  # noqa: PLC0415  # as above
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415  # as above
+
+    if isinstance(error, exceptions.ClientError):
+        return _of_answer(place, error.response)
+    kind = type(error).__name__
+    credentials = tuple(found for name in _CREDENTIALS_ERRORS if (found := getattr(exceptions, name, None)))
+    if isinstance(error, credentials):
+        return AccessError(f"{place.address}: no usable credentials ({kind}); {CREDENTIALS_HINT}")
+    if isinstance(error, exceptions.ParamValidationError):
+        return AddressError(f"{place.address}: not a name that S3 takes")
+    if isinstance(error, (exceptions.BotoCoreError, ResponseParserError, HTTPError)):
+        return RemoteError(f"{place.address}: {place.server()} cannot be used ({kind})")
+    return None
+
+
+def _of_answer(place: S3Object, response: dict[str, Any]) -> DPromptError:
+    """What an answer other than success means."""
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code = str(response.get("Error", {}).get("Code", ""))
+    code = code if _CODE.fullmatch(code) else "?"
+    told = f"{status} {code}" if code != str(status) else code
+    if code == "NoSuchBucket":
+        return PackNotFoundError(f"{place.address}: there is no bucket {place.bucket}")
+    if code in _LOST:
+        return UploadLostError(f"{place.address}: another writer works on the same upload ({code}); push again")
+    if status == _FORBIDDEN or code in _REFUSALS:
+        hint = f"; no credentials were found: {CREDENTIALS_HINT}" if place.is_anonymous else ""
+        return AccessError(f"{place.address}: {place.server()} refuses the request ({told}){hint}")
+    if status in {_CONFLICT, _PRECONDITION_FAILED, _RANGE_NOT_SATISFIABLE}:
+        return PackChangedError(f"{place.address}: another writer has changed it meanwhile ({told})")
+    if status == _NOT_FOUND:
+        return PackNotFoundError(f"{place.address}: no such object")
+    kind = UnsupportedError if status in _UNSUPPORTED else RemoteError
+    return kind(f"{place.address}: {place.server()} fails ({told})")
+
+
+def _check_bucket(bucket: str) -> str:
+    if not bucket:
+        message = f"{SCHEME}: no bucket; an address on S3 is {SCHEME}bucket/key"
+        raise AddressError(message)
+    if not _BUCKET.fullmatch(bucket):
+        # It may hold anything, credentials included, so it is not shown.
+        message = f"{SCHEME}…: a bucket's name has letters, digits, dots and hyphens only"
+        raise AddressError(message)
+    return bucket
+
+
+def _check_key(bucket: str, key: str) -> str:
+    shown = f"{SCHEME}{bucket}/{key}"
+    if not key:
+        message = f"{SCHEME}{bucket}: no key; an address on S3 is {SCHEME}bucket/key"
+    elif key.endswith("/"):
+        message = f"{shown}: ends with a slash; name an object, not a folder"
+    elif {".", ".."} & set(key.split("/")):
+        message = f"{shown}: has a part that is '.' or '..', which servers read in different ways"
+    elif _UNFIT.search(key):
+        message = f"{shown!r}: has control characters or surrogates in it"
+    elif len(key.encode()) > _KEY_BYTES:
+        message = f"{shown[:40]}…: a key has at most {_KEY_BYTES:,} bytes"
+    else:
+        return key
+    raise AddressError(message)
+
+
+def _check_endpoint(endpoint_url: str) -> str:
+    try:
+        url = urlsplit(endpoint_url)
+        is_server = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        url, is_server = urlsplit(""), False
+    if url.username or url.password or url.query or "@" in url.netloc:
+        message = "endpoint_url: has more in it than a server; credentials go into the environment"
+        raise ArgumentError(message)
+    if not is_server:
+        message = f"endpoint_url {endpoint_url!r}: must be the URL of a server, such as https://s3.example.org"
+        raise ArgumentError(message)
+    return endpoint_url

@@ -1,0 +1,15 @@
+"""What reading from a server costs."""
+
+from typing import NamedTuple
+
+
+class Traffic(NamedTuple):
+    """What has been asked of a server.
+
+    Attributes:
+        requests: how many answers were waited for, those that failed included.
+        received_bytes: bytes of what was asked for.
+    """
+
+    requests: int = 0
+    received_bytes: int = 0

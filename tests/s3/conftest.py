@@ -1,0 +1,47 @@
+"""What the tests against S3 servers share: each is run once on every server."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.s3.fault_proxy import FaultProxy
+from tests.s3.servers import SERVERS, make_bucket, remove_objects, resigner, start
+from tools.s3_server import Server
+
+
+@pytest.fixture(scope="session", params=SERVERS)
+def s3_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for all of this process's tests."""
+    with start(request.param, tmp_path_factory.mktemp(request.param)) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_client(s3_server: Server) -> Iterator[Any]:
+    """A boto3 client of the server itself."""
+    with contextlib.closing(s3_server.client()) as client:
+        yield client
+
+
+@pytest.fixture
+def bucket(s3_client: Any) -> Iterator[str]:
+    """The name of a bucket that only this test uses."""
+    name = make_bucket(s3_client)
+    yield name
+    remove_objects(s3_client, name)
+
+
+@pytest.fixture
+def proxy(s3_server: Server) -> Iterator[FaultProxy]:
+    """What a client may talk to instead of the server: a proxy that does no harm before it is told to."""
+    with FaultProxy(s3_server.endpoint_url, resigner(s3_server)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def proxy_client(s3_server: Server, proxy: FaultProxy) -> Iterator[Any]:
+    """A boto3 client that talks to the proxy, and tries everything once only."""
+    with contextlib.closing(s3_server.client(proxy.url, attempts=1)) as client:
+        yield client
