@@ -19,6 +19,9 @@ from distributed_prompt.prompt import DistributedPrompt, open  # noqa: A004  # d
 if TYPE_CHECKING:
     from distributed_prompt import re
     from distributed_prompt.appending import add_index, append, convert
+    from distributed_prompt.backends.http_backend import HttpBackend
+    from distributed_prompt.backends.s3_backend import S3Backend
+    from distributed_prompt.backends.sync import pull, push, sync
     from distributed_prompt.packing import PackInfo, ingest_file, ingest_string, pack
     from distributed_prompt.unpacking import unpack
     from distributed_prompt.verification import verify
@@ -29,7 +32,9 @@ __all__ = [
     "DPromptError",
     "DistributedPrompt",
     "FileBackend",
+    "HttpBackend",
     "PackInfo",
+    "S3Backend",
     "add_index",
     "append",
     "convert",
@@ -37,19 +42,27 @@ __all__ = [
     "ingest_string",
     "open",
     "pack",
+    "pull",
+    "push",
     "re",
+    "sync",
     "unpack",
     "verify",
 ]
 
 _HOMES = {
+    "HttpBackend": "backends.http_backend",
     "PackInfo": "packing",
+    "S3Backend": "backends.s3_backend",
     "add_index": "appending",
     "append": "appending",
     "convert": "appending",
     "ingest_file": "packing",
     "ingest_string": "packing",
     "pack": "packing",
+    "pull": "backends.sync",
+    "push": "backends.sync",
+    "sync": "backends.sync",
     "unpack": "unpacking",
     "verify": "verification",
 }

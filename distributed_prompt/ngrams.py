@@ -10,11 +10,12 @@ from distributed_prompt.text.literal import Literal
 _FEW_ROWS = 5
 _MANY_ROWS = 16
 _FEW_SHARDS = 4
-# Where rows are fetched all at once, before the first is looked at.
-_FAR_ROWS = 8
+# Where rows take a round trip, which one of several shards takes as well.
+_FEW_FAR_ROWS = 3
+_MANY_FAR_ROWS = 9
 _SAMPLE_SEGMENTS = 4
 # Of so many segments what tells is fetched at once, where that takes long.
-_TOGETHER = 16
+_TOGETHER = 32
 
 
 class Sieve:
@@ -116,30 +117,48 @@ class Sieve:
         missing = [segment for segment in segments if segment not in self._masks and self._ngrams.covers(segment)]
         if len(missing) * len(self._literals) > 1:
             self._ngrams.expect_counts(missing)
-        entries: list[tuple[int, int]] = []
-        for segment in missing:
-            counts = self._ngrams.counts(segment)
-            for literal in self._literals:
-                buckets = sorted(literal.buckets, key=counts.__getitem__)
-                if counts[buckets[0]]:
-                    entries += [(segment, bucket) for bucket in buckets[:_FAR_ROWS]]
-                entries += [(segment, flag) for flag in literal.flags if counts[flag]]
-        self._ngrams.expect_bitmaps(entries)
+        wanted = [(segment, literal) for segment in missing for literal in self._literals]
+        self._ngrams.expect_bitmaps(
+            [(segment, entry) for segment, literal in wanted for entry in self._first_entries(literal, segment)]
+        )
+        more = [(segment, literal) for segment, literal in wanted if self._leaves_many(literal, segment)]
+        self._ngrams.expect_bitmaps(
+            [
+                (segment, bucket)
+                for segment, literal in more
+                for bucket in self._sorted_buckets(literal, segment)[_FEW_FAR_ROWS:_MANY_FAR_ROWS]
+            ]
+        )
 
     def _ends_behind(self, shard: int) -> bool:
         segment, number = divmod(shard + 1, SEGMENT_SHARDS)
         return number < self._ngrams.shards(segment) and self.holds(shard + 1)
+
+    def _sorted_buckets(self, literal: Literal, segment: int) -> list[int]:
+        """The buckets of a literal, those that the fewest shards have first."""
+        return sorted(literal.buckets, key=self._ngrams.counts(segment).__getitem__)
+
+    def _first_entries(self, literal: Literal, segment: int) -> list[int]:
+        counts, buckets = self._ngrams.counts(segment), self._sorted_buckets(literal, segment)
+        return [*(buckets[:_FEW_FAR_ROWS] if counts[buckets[0]] else []), *(f for f in literal.flags if counts[f])]
+
+    def _leaves_many(self, literal: Literal, segment: int) -> bool:
+        """Whether the first few rows leave so many shards that it pays to look at more rows."""
+        mask = (1 << self._ngrams.shards(segment)) - 1
+        for bucket in self._sorted_buckets(literal, segment)[:_FEW_FAR_ROWS]:
+            mask &= self._ngrams.bitmap(segment, bucket) if mask else 0
+        return mask.bit_count() >= _FEW_SHARDS
 
     def _of_literal(self, literal: Literal, segment: int) -> int:
         ngrams = self._ngrams
         mask = (1 << ngrams.shards(segment)) - 1
         if not ngrams.covers(segment):
             return mask
-        counts = ngrams.counts(segment)
-        buckets = sorted(literal.buckets, key=counts.__getitem__)
+        counts, buckets = ngrams.counts(segment), self._sorted_buckets(literal, segment)
+        few, many = (_FEW_FAR_ROWS, _MANY_FAR_ROWS) if ngrams.is_far else (_FEW_ROWS, _MANY_ROWS)
         if counts[buckets[0]]:
-            for number, bucket in enumerate(buckets[: _FAR_ROWS if ngrams.is_far else _MANY_ROWS]):
-                if not mask or (number >= _FEW_ROWS and mask.bit_count() < _FEW_SHARDS):
+            for number, bucket in enumerate(buckets[:many]):
+                if not mask or (number >= few and mask.bit_count() < _FEW_SHARDS):
                     break
                 mask &= ngrams.bitmap(segment, bucket)
         else:

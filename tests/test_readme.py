@@ -3,16 +3,28 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from distributed_prompt.cli import main
 from tools.method_table import BEGIN, END, table
+from tools.s3_server import BUCKET, start_ministack
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OPTIONS = doctest.ELLIPSIS
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """What `make s3-server` gives: a server with an empty bucket, and the environment that leads to it."""
+    with start_ministack(tmp_path / "server") as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        server.client().create_bucket(Bucket=BUCKET)
+        yield BUCKET
 
 
 @pytest.fixture
@@ -42,6 +54,7 @@ def expected_transcript(block: str) -> list[tuple[str, str]]:
     return commands
 
 
+@pytest.mark.usefixtures("bucket")
 def test_every_block_of_the_readme_does_what_it_shows(clean_folder: Path) -> None:
     checker, runner = doctest.OutputChecker(), doctest.DocTestRunner(optionflags=OPTIONS)
     parser = doctest.DocTestParser()

@@ -37,7 +37,7 @@ class PageCache:
         Raises:
             OutputError: the folder cannot be made.
         """
-        self._folder = Path(folder).absolute()
+        self._folder = Path(folder).expanduser().absolute()
         self._budget_bytes = budget_bytes
         self._page_bytes = page_bytes
         self._written_bytes = 0

@@ -27,8 +27,8 @@ _FIRST_BYTES = 2**16
 _LAST_BYTES = 2**19
 _LONGEST_BYTES = 2**22
 # Two ranges with no more between them are asked for as one.
-_GAP_PAGES = 2
-_THREADS = 16
+_GAP_PAGES = 4
+_THREADS = 32
 # Of pages that nobody has told of, so many are fetched at once, first and at most.
 _FIRST_STRIDE_PAGES = 4
 _MOST_STRIDE_PAGES = 128
@@ -110,7 +110,7 @@ class Pages(Source):
 
     def prefetch(self, ranges: Iterable[range]) -> None:
         """Begin to fetch what is missing of some ranges."""
-        for stretch in _merged(_pages_of(each, self.size_bytes) for each in ranges if each):
+        for stretch in _merged((_pages_of(each, self.size_bytes) for each in ranges if each), _GAP_PAGES):
             self._begin(stretch)
 
     def _read_on(self, first: int, stop: int) -> int:
@@ -246,11 +246,11 @@ def _pages_of(bytes_range: range, size_bytes: int) -> range:
     return range(bytes_range.start // PAGE_BYTES, -(-stop // PAGE_BYTES))
 
 
-def _merged(stretches: Iterable[range]) -> Iterator[range]:
-    """Ranges in ascending order, those that touch as one."""
+def _merged(stretches: Iterable[range], gap: int = 0) -> Iterator[range]:
+    """Ranges in ascending order, those that touch, or have no more between them than this, as one."""
     last: range | None = None
     for stretch in sorted((each for each in stretches if each), key=lambda each: each.start):
-        if last and stretch.start <= last.stop:
+        if last and stretch.start <= last.stop + gap:
             last = range(last.start, max(last.stop, stretch.stop))
         else:
             if last:

@@ -83,10 +83,11 @@ def main() -> None:
     dprompt cat corpus.dprompt 1000:2000               print a part of it
     dprompt append corpus.dprompt more.txt             let it grow
     dprompt unpack corpus.dprompt -o copy              get the very bytes back
+    dprompt push corpus.dprompt s3://bucket/key        put it on S3, and read it there
 
     Offsets and lengths are characters, counted from 0; lines are counted from 1. PACK is a pack or a folder
-    with a prompt.dprompt in it. Exit status: 0 fine, 1 an error (find and grep: nothing found), 2 wrong
-    usage (find and grep: an error).
+    with a prompt.dprompt in it; to be read, s3://bucket/key or https://host/path as well. Exit status: 0 fine, 1 an
+    error (find and grep: nothing found), 2 wrong usage (find and grep: an error).
     """  # noqa: D301  # click wants the backspace itself
 
 
