@@ -36,7 +36,7 @@ def open_backend(address: str | os.PathLike[str]) -> Backend:
         from distributed_prompt.backends.http_backend import HttpBackend  # noqa: PLC0415  # as above
 
         return HttpBackend(place)
-    message = f"{place}: packs are read at paths, s3://bucket/key and https://host/path"
+    message = f"{scheme}://…: packs are read at paths, s3://bucket/key and https://host/path"
     raise AddressError(message)
 
 

@@ -80,11 +80,12 @@ def _shown(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and parts.path
     except ValueError:
         parts, is_url = urlsplit(""), False
     if not is_url:
-        message = f"{url!r}: not the URL of a file, such as https://example.org/corpus.dprompt"
+        # It may hold anything, a password included, so it is not shown.
+        message = f"{url.partition(':')[0]}://…: not the URL of a file, such as https://example.org/corpus.dprompt"
         raise AddressError(message)
     if "@" in parts.netloc:
         message = (

@@ -90,6 +90,13 @@ class PageCache:
         if self._written_bytes > self._budget_bytes // _SHARE:
             self._trim()
 
+    def clear(self) -> None:
+        """Drop the pages of this version."""
+        for suffix in (_SUMS, _PAGES):
+            with suppress(OSError):
+                self._path(suffix).unlink()
+        self._open()
+
     def _path(self, suffix: str) -> Path:
         return self._folder / (self._bound.hex()[:32] + suffix)
 

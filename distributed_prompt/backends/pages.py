@@ -7,10 +7,12 @@ soon are fetched ahead on threads of their own.
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
+from distributed_prompt.backends.fetchers import submit
 from distributed_prompt.backends.page_cache import PageCache
 from distributed_prompt.backends.ranges import Ranges
 from distributed_prompt.backends.traffic import Traffic
@@ -18,7 +20,6 @@ from distributed_prompt.errors import ClosedError
 from distributed_prompt.locks import Lock
 from distributed_prompt.store.source import Source
 
-Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 PAGE_BYTES = 2**12
@@ -28,7 +29,6 @@ _LAST_BYTES = 2**19
 _LONGEST_BYTES = 2**22
 # Two ranges with no more between them are asked for as one.
 _GAP_PAGES = 4
-_THREADS = 32
 # Of pages that nobody has told of, so many are fetched at once, first and at most.
 _FIRST_STRIDE_PAGES = 4
 _MOST_STRIDE_PAGES = 128
@@ -69,11 +69,11 @@ class Pages(Source):
         self._next_missed = 0
         self._stride = _FIRST_STRIDE_PAGES
         self._lock = Lock()
-        self._threads: tuple[int, ThreadPoolExecutor] | None = None
         self._closed = False
         try:
-            end = self._submit(ranges.pin, f"bytes=-{_LAST_BYTES}")
-            first = ranges.pin(f"bytes=0-{_FIRST_BYTES - 1}")
+            end: Future[tuple[int, bytes]] = Future()
+            submit(partial(_complete, end, partial(ranges.pin_end, _LAST_BYTES)))
+            first = ranges.pin_beginning(_FIRST_BYTES)
             last = end.result()
         except BaseException:
             self.close()
@@ -160,8 +160,14 @@ class Pages(Source):
         stretches = [cut for stretch in _merged(range(n, n + 1) for n in missing) for cut in _cut(stretch)]
         # The last one is fetched by whoever waits for it.
         here = stretches.pop() if known is not None and stretches else None
-        for stretch in stretches:
-            self._submit(self._fetch, stretch)
+        try:
+            while stretches:
+                submit(partial(self._fetch, stretches[-1]))
+                stretches.pop()
+        except BaseException as error:
+            for stretch in [*stretches, *([here] if here else [])]:
+                self._fail(stretch, error)
+            raise
         if here is not None:
             self._fetch(here)
         return futures
@@ -177,15 +183,19 @@ class Pages(Source):
                 if self._cache:
                     self._cache.put(stretch.start, data)
         except BaseException as error:
-            with self._lock:
-                futures = [self._pending.pop(number, None) for number in stretch]
-            for future in filter(None, futures):
-                with suppress(InvalidStateError):
-                    future.set_exception(error)
+            self._fail(stretch, error)
             if not isinstance(error, Exception):
                 raise
             return
         self._keep(stretch.start, data)
+
+    def _fail(self, stretch: range, error: BaseException) -> None:
+        """Tell who waits for some pages that they do not come; whoever asks next tries again."""
+        with self._lock:
+            futures = [self._pending.pop(number, None) for number in stretch]
+        for future in filter(None, futures):
+            with suppress(InvalidStateError):
+                future.set_exception(error)
 
     def _from_disk(self, stretch: range) -> bytes | None:
         pages = [self._cache.get(number) for number in stretch] if self._cache else [None]
@@ -211,13 +221,14 @@ class Pages(Source):
             with suppress(InvalidStateError):
                 future.set_result(page)
 
-    def _submit(self, function: Callable[[Argument], Result], argument: Argument) -> Future[Result]:
-        process = os.getpid()
+    def forget(self) -> bool:
+        """As the base class says; the disk's pages, too."""
         with self._lock:
-            if self._threads is None or self._threads[0] != process:
-                self._threads = process, ThreadPoolExecutor(_THREADS, thread_name_prefix="dprompt-pages")
-            threads = self._threads[1]
-        return threads.submit(function, argument)
+            self._pages.clear()
+            self._held_bytes = 0
+        if self._cache:
+            self._cache.clear()
+        return True
 
     def check_open(self) -> None:
         """As the base class says."""
@@ -229,15 +240,12 @@ class Pages(Source):
         """As the base class says."""
         self._closed = True
         with self._lock:
-            threads, self._threads = self._threads, None
             self._pages.clear()
             self._held_bytes = 0
             pending, self._pending = list(self._pending.values()), {}
         for future in pending:
             with suppress(InvalidStateError):
                 future.set_exception(ClosedError(f"{self.name} is closed"))
-        if threads and threads[0] == os.getpid():
-            threads[1].shutdown(wait=False, cancel_futures=True)
         self._ranges.close()
 
 
@@ -265,3 +273,11 @@ def _cut(stretch: range) -> Iterator[range]:
     step = _LONGEST_BYTES // PAGE_BYTES
     for first in range(stretch.start, stretch.stop, step):
         yield range(first, min(first + step, stretch.stop))
+
+
+def _complete(future: Future[Result], function: Callable[[], Result]) -> None:
+    """Have a future tell what became of a call."""
+    try:
+        future.set_result(function())
+    except BaseException as error:  # noqa: BLE001  # whoever waits for it is told
+        future.set_exception(error)

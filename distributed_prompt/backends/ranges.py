@@ -10,12 +10,22 @@ import random
 import re
 import time
 from collections.abc import Callable
+from threading import Event
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from distributed_prompt.backends.traffic import Traffic
-from distributed_prompt.errors import AccessError, NotAPackError, PackChangedError, PackNotFoundError, RemoteError
+from distributed_prompt.errors import (
+    AccessError,
+    AddressError,
+    ClosedError,
+    DPromptError,
+    NotAPackError,
+    PackChangedError,
+    PackNotFoundError,
+    RemoteError,
+)
 from distributed_prompt.locks import Lock
 
 CONNECTIONS = 32
@@ -23,16 +33,23 @@ _CONNECT_SECONDS = 10
 _READ_SECONDS = 20
 _PATIENCE_SECONDS = 60
 _ATTEMPTS = 8
+# Where a server does not do what is needed: something between may have put itself in its place for once.
+_FEW_ATTEMPTS = 3
+_PART_BYTES = 2**16
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5
 _REDIRECTS = 5
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _ERROR_BYTES = 4096
 _PARTIAL, _WHOLE = 206, 200
 _GONE = frozenset((404, 410))
 _REFUSED = frozenset((401, 403))
 _CHANGED, _UNSATISFIABLE = 412, 416
+# Some of them come with status 400.
+_REFUSALS = frozenset((b"ExpiredToken", b"InvalidToken", b"TokenRefreshRequired", b"RequestTimeTooSkewed"))
+# The last one names how an object was uploaded, and is no compression.
+_PLAIN_ENCODINGS = frozenset(("", "identity", "aws-chunked"))
 _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 
@@ -49,9 +66,10 @@ class _Answer(NamedTuple):
 class _PassingError(Exception):
     """An answer that may be better next time; it says what it was."""
 
-    def __init__(self, what: str, pause_seconds: float = 0) -> None:
+    def __init__(self, what: str, pause_seconds: float = 0, attempts: int = _ATTEMPTS) -> None:
         super().__init__(what)
         self.pause_seconds = pause_seconds
+        self.attempts = attempts
 
 
 class Ranges:
@@ -80,6 +98,7 @@ class Ranges:
         self._lock = Lock()
         self._requests = self._received_bytes = 0
         self._pools: tuple[int, Any] | None = None
+        self._closed = Event()
 
     @property
     def traffic(self) -> Traffic:
@@ -87,11 +106,11 @@ class Ranges:
         with self._lock:
             return Traffic(self._requests, self._received_bytes)
 
-    def pin(self, answer_range: str) -> tuple[int, bytes]:
-        """The first range of all, or one that is asked for at the same time, in the words of the header ``Range``.
+    def pin_beginning(self, size: int) -> tuple[int, bytes]:
+        """The first bytes, as many as there are; the version is that of the first answer of all.
 
         Returns:
-            Where it begins, and its bytes: as many as there are.
+            Where they begin, and they.
 
         Raises:
             PackNotFoundError: there is no such object.
@@ -100,7 +119,14 @@ class Ranges:
             PackChangedError: this is another version than that of the other first range.
             RemoteError: the server cannot be reached, fails again and again, or serves no ranges.
         """
-        answer = self._ask(answer_range, None)
+        return self._pin(f"bytes=0-{size - 1}", lambda all_bytes: range(min(size, all_bytes)))
+
+    def pin_end(self, size: int) -> tuple[int, bytes]:
+        """The last bytes; otherwise as :meth:`pin_beginning`."""
+        return self._pin(f"bytes=-{size}", lambda all_bytes: range(max(0, all_bytes - size), all_bytes))
+
+    def _pin(self, wanted: str, expected: Callable[[int], range]) -> tuple[int, bytes]:
+        answer = self._ask(wanted, expected)
         with self._lock:
             if not self.version:
                 self.version, self.size_bytes, self._is_strong = answer.version, answer.size_bytes, answer.is_strong
@@ -116,7 +142,7 @@ class Ranges:
             AccessError: the server refuses.
             RemoteError: as :meth:`pin` says.
         """
-        answer = self._ask(f"bytes={start}-{stop - 1}", range(start, stop))
+        answer = self._ask(f"bytes={start}-{stop - 1}", lambda _: range(start, stop))
         self._check_version(answer)
         return answer.data
 
@@ -128,8 +154,13 @@ class Ranges:
         message = f"{self.name}: another object lies here than the one that was opened; open it again"
         raise PackChangedError(message)
 
-    def _ask(self, wanted: str, expected: range | None) -> _Answer:
-        """Ask until there is an answer, or no patience any more."""
+    def _ask(self, wanted: str, expected: Callable[[int], range]) -> _Answer:
+        """Ask until there is an answer, or no patience any more.
+
+        Args:
+            wanted: the range, as the header has it.
+            expected: which one that is, from the size of the object.
+        """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         pause = _FIRST_PAUSE_SECONDS
         renewed = False
@@ -137,7 +168,7 @@ class Ranges:
             with self._lock:
                 self._requests += 1
             try:
-                return self._ask_once(wanted, expected)
+                return self._ask_once(wanted, expected, deadline)
             except AccessError:
                 # A signature may have run out.
                 if self._renew is None or renewed:
@@ -146,16 +177,18 @@ class Ranges:
                 self._renew()
             except _PassingError as error:
                 wait = max(error.pause_seconds, pause * random.uniform(0.5, 1))  # noqa: S311  # no secret
-                if attempt == _ATTEMPTS or time.monotonic() + wait > deadline:
+                if attempt >= error.attempts or time.monotonic() + wait > deadline:
                     message = f"{self.name}: {self._server()} {error}, {attempt} times"
                     raise RemoteError(message) from None
-                time.sleep(wait)
+                if self._closed.wait(wait):
+                    message = f"{self.name} is closed"
+                    raise ClosedError(message) from None
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         message = f"{self.name}: {self._server()} refuses the request"
         raise AccessError(message)
 
-    def _ask_once(self, wanted: str, expected: range | None) -> _Answer:
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415  # costs 60 ms
+    def _ask_once(self, wanted: str, expected: Callable[[int], range], deadline: float) -> _Answer:
+        from urllib3.exceptions import HTTPError, LocationParseError  # noqa: PLC0415  # costs 60 ms
 
         headers = {"Range": wanted, "Accept-Encoding": "identity"}
         if self.version and self._is_strong:
@@ -163,20 +196,29 @@ class Ranges:
         try:
             response = self._pool().request("GET", self._url(), headers=headers, preload_content=False)
             try:
-                return self._checked(response, wanted, expected)
+                return self._checked(response, wanted, expected, deadline)
             finally:
                 # What is left unread would be the next answer's beginning.
                 response.close() if response.length_remaining else response.release_conn()
+        except DPromptError:
+            raise
+        except LocationParseError:
+            message = f"{self.name}: not the address of a server"
+            raise AddressError(message) from None
         except (HTTPError, OSError) as error:
             what = f"cannot be reached or breaks off ({type(error).__name__})"
             raise _PassingError(what) from None
 
-    def _checked(self, response: Any, wanted: str, expected: range | None) -> _Answer:
+    def _checked(self, response: Any, wanted: str, expected: Callable[[int], range], deadline: float) -> _Answer:
+        history = response.retries.history if response.retries else ()
+        if any((each.redirect_location or "").startswith("http:") for each in history) and self._is_secure():
+            message = f"{self.name}: {self._server()} leads to an address without encryption"
+            raise RemoteError(message)
         if response.status != _PARTIAL:
             self._fail(response, wanted)
-        if response.headers.get("Content-Encoding", "identity") != "identity":
+        if response.headers.get("Content-Encoding", "").lower() not in _PLAIN_ENCODINGS:
             what = "compresses what it sends, so that no range of the pack can be asked of it"
-            raise _PassingError(what)
+            raise _PassingError(what, attempts=_FEW_ATTEMPTS)
         found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         first, last, size = map(int, found.groups()) if found else (0, -1, 0)
         etag, modified = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
@@ -186,19 +228,27 @@ class Ranges:
                 f"{self.name}: {self._server()} sends neither ETag nor Last-Modified, so a change could not be seen"
             )
             raise RemoteError(message)
-        if self.version and (version, size) != (self.version, self.size_bytes):
+        if self.version and (version != self.version or (found and size != self.size_bytes)):
             self._fail_changed()
-        length = last + 1 - first
-        if not 0 < length <= size or (expected and (first, length) != (expected.start, len(expected))):
+        if first > last or range(first, last + 1) != expected(size):
             what = "answers with another range than that which it was asked for"
             raise _PassingError(what)
-        data = response.read(length + 1)
-        with self._lock:
-            self._received_bytes += len(data)
+        data = self._read(response, last + 1 - first, deadline)
+        return _Answer(first, data, size, version, is_strong=bool(etag) and not etag.startswith("W/"))
+
+    def _read(self, response: Any, length: int, deadline: float) -> bytes:
+        data = bytearray()
+        while len(data) <= length and (part := response.read1(_PART_BYTES)):
+            data += part
+            with self._lock:
+                self._received_bytes += len(part)
+            if time.monotonic() > deadline:
+                what = "is too slow"
+                raise _PassingError(what)
         if len(data) != length:
             what = "breaks off its answer"
             raise _PassingError(what)
-        return _Answer(first, data, size, version, is_strong=bool(etag) and not etag.startswith("W/"))
+        return bytes(data)
 
     def _fail(self, response: Any, wanted: str) -> NoReturn:
         status = response.status
@@ -207,10 +257,10 @@ class Ranges:
             what = (
                 f"serves no ranges (it answers {wanted} with all there is); pull or download the pack and open the file"
             )
-            raise _PassingError(what)
+            raise _PassingError(what, attempts=_FEW_ATTEMPTS)
         code = _CODE.search(response.read(_ERROR_BYTES))
         told = f"{status} {code[1].decode()}" if code else str(status)
-        if status in _PASSING:
+        if status in _PASSING or (code and code[1] == b"RequestTimeout"):
             what = f"fails ({told})"
             raise _PassingError(what, _pause(response.headers.get("Retry-After", "")))
         if status == _CHANGED or (status == _UNSATISFIABLE and self.version):
@@ -222,9 +272,12 @@ class Ranges:
             what = "there is no such bucket" if code and code[1] == b"NoSuchBucket" else "no such object"
             message = f"{self.name}: {what}"
             raise PackNotFoundError(message)
-        kind = AccessError if status in _REFUSED else RemoteError
+        kind = AccessError if status in _REFUSED or (code and code[1] in _REFUSALS) else RemoteError
         message = f"{self.name}: {self._server()} refuses the request ({told})"
         raise kind(message)
+
+    def _is_secure(self) -> bool:
+        return self._url().startswith("https:")
 
     def _server(self) -> str:
         return urlsplit(self._url()).netloc.rpartition("@")[2]
@@ -238,7 +291,8 @@ class Ranges:
             return self._pools[1]
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Let go of the connections, and be patient no longer."""
+        self._closed.set()
         with self._lock:
             pools, self._pools = self._pools, None
         if pools and pools[0] == os.getpid():
@@ -252,7 +306,7 @@ def _make_pool(url: str) -> Any:
     settings: dict[str, Any] = {
         "maxsize": CONNECTIONS,
         "timeout": urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
-        "retries": urllib3.Retry(0, redirect=_REDIRECTS, raise_on_status=False),
+        "retries": urllib3.Retry(None, connect=0, read=0, status=0, other=0, redirect=_REDIRECTS),
     }
     authorities = next(filter(None, map(os.environ.get, ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"))), None)
     if parts.scheme == "https" and authorities:

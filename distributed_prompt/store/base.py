@@ -5,9 +5,13 @@ and says so when the file under it is not whole.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
+
+from distributed_prompt.errors import CorruptPackError
+
+Result = TypeVar("Result")
 
 
 class Table(StrEnum):
@@ -71,6 +75,19 @@ class Store(ABC):
 
     def expect_bytes(self, ranges: Iterable[range]) -> None:  # noqa: B027  # as above
         """Take note that some of the file's bytes are asked for soon."""
+
+    def forget(self) -> bool:
+        """Drop what was kept of the file; whether it is read anew then."""
+        return False
+
+    def twice(self, read: Callable[[], Result]) -> Result:
+        """What ``read`` gives; where it finds damage that may have come about on the way here, what it gives then."""
+        try:
+            return read()
+        except CorruptPackError:
+            if not self.forget():
+                raise
+            return read()
 
     @abstractmethod
     def keys(self, table: Table) -> Iterator[int]:

@@ -285,6 +285,10 @@ def _put(store: StoreWriter, column: Column, segment: int, row: bytes) -> None:
 
 
 def _get(store: Store, shards: int, column: Column, segment: int) -> bytes:
+    return store.twice(partial(_read, store, shards, column, segment))
+
+
+def _read(store: Store, shards: int, column: Column, segment: int) -> bytes:
     """A row, unsealed, and of the length that it must have."""
     key = column.key(segment)
     where = f"{store.name}: directory: {column.name.lower()} of segment {segment}"

@@ -145,6 +145,10 @@ def _located(store: Store, what: str) -> Iterator[None]:
 
 
 def _get_block(store: Store, count: int, number: int) -> Block:
+    return store.twice(partial(_read_block, store, count, number))
+
+
+def _read_block(store: Store, count: int, number: int) -> Block:
     sealed = store.get(Table.DOCUMENTS, Part.BLOCKS.key(number))
     with _located(store, f"block {number}"):
         block = parse_block(number, sealed)
@@ -156,6 +160,10 @@ def _get_block(store: Store, count: int, number: int) -> Block:
 
 
 def _get_names(store: Store, number: int) -> "array[int]":
+    return store.twice(partial(_read_names, store, number))
+
+
+def _read_names(store: Store, number: int) -> "array[int]":
     key = Part.NAMES.key(number)
     sealed = store.get(Table.DOCUMENTS, key)
     with _located(store, f"names, row {number}"):
@@ -173,6 +181,10 @@ def _get_bounds(store: Store, count: int, block: Callable[[int], Block]) -> Boun
     if count <= BLOCK_DOCUMENTS:
         only = [block(0)] if count else []
         return Bounds([each.starts[0] for each in only], [each.stops[-1] for each in only])
+    return store.twice(partial(_read_bounds, store, count))
+
+
+def _read_bounds(store: Store, count: int) -> Bounds:
     key = Part.BOUNDS.key(0)
     sealed = store.get(Table.DOCUMENTS, key)
     with _located(store, "bounds"):

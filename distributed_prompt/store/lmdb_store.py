@@ -106,6 +106,10 @@ class LmdbStore(Store):
             rows = self._pages.rows(self._tree(table), start.to_bytes(KEY_BYTES), stop.to_bytes(KEY_BYTES))
             return [(_number(key), value) for key, value in rows]
 
+    def forget(self) -> bool:
+        """See the contract."""
+        return self._file.forget()
+
     def keys(self, table: Table) -> Iterator[int]:
         """See the contract."""
         self._file.check_open()

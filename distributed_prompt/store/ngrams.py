@@ -260,6 +260,9 @@ class Ngrams:
         return self._read(segment, 1 + group, GROUP * -(-self.shards(segment) // 8))
 
     def _read(self, segment: int, number: int, size: int) -> bytes:
+        return self._store.twice(partial(self._read_once, segment, number, size))
+
+    def _read_once(self, segment: int, number: int, size: int) -> bytes:
         row = self._store.get(Table.NGRAMS, _key(segment, number))
         if row is None:
             raise self._corrupt(segment, number, "missing")

@@ -1,5 +1,7 @@
 """A pack, read: metadata, directory, documents, and blobs that are checked before anyone sees them."""
 
+from functools import partial
+
 from distributed_prompt.errors import CorruptPackError
 from distributed_prompt.geometry import shard_characters
 from distributed_prompt.store import codec
@@ -48,12 +50,12 @@ class Pack:
     def blob(self, shard: int) -> bytes | None:
         """The stored bytes of one shard, unchecked; None if the row is missing."""
         self.directory.expect(shard, shard)
-        return self.store.get(Table.SHARDS, shard)
+        return self.store.twice(partial(self.store.get, Table.SHARDS, shard))
 
     def blobs(self, first: int, last: int) -> dict[int, bytes]:
         """The stored bytes of the shards ``first`` to ``last``, inclusive, unchecked, read at once."""
         self.directory.expect(first, last)
-        return dict(self.store.get_range(Table.SHARDS, first, last + 1))
+        return dict(self.store.twice(partial(self.store.get_range, Table.SHARDS, first, last + 1)))
 
     def checked(self, shard: int, blob: bytes | None) -> bytes:
         """A shard's blob, its checksum compared.
@@ -61,6 +63,14 @@ class Pack:
         Raises:
             CorruptPackError: the row is missing, or not what was packed.
         """
+        try:
+            return self._compared(shard, blob)
+        except CorruptPackError:
+            if not self.store.forget():
+                raise
+            return self._compared(shard, self.blob(shard))
+
+    def _compared(self, shard: int, blob: bytes | None) -> bytes:
         if blob is None:
             raise self.corrupt(shard, "missing")
         characters = shard_characters(shard, self.metadata.length, self.metadata.shard_size)

@@ -30,6 +30,10 @@ class Source(ABC):
     def prefetch(self, ranges: Iterable[range]) -> None:  # noqa: B027  # may be ignored
         """Take note that some ranges are asked for soon."""
 
+    def forget(self) -> bool:
+        """Drop what was kept of it; whether it is read anew then, from where it may have been spoiled on the way."""
+        return False
+
     @abstractmethod
     def check_open(self) -> object:
         """For what may be answered from memory.

@@ -6,6 +6,7 @@ from itertools import count
 from threading import local
 from typing import Any
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 import apsw
 
@@ -112,7 +113,6 @@ class SourceOrigin(Origin):
 
     def close(self) -> None:
         """As the base class says."""
-        _sources.remove(self._number)
         self._source.close()
 
 
@@ -136,7 +136,8 @@ class _Sources:
 
     def __init__(self) -> None:
         self._numbers = count(1)
-        self._origins: dict[str, SourceOrigin] = {}
+        # A store has its origin, and an open connection, too.
+        self._origins: WeakValueDictionary[str, SourceOrigin] = WeakValueDictionary()
         self._vfs: _Vfs | None = None
 
     def add(self, origin: SourceOrigin) -> str:
@@ -146,14 +147,11 @@ class _Sources:
         self._origins[number] = origin
         return number
 
-    def remove(self, number: str) -> None:
-        self._origins.pop(number, None)
-
 
 class _Vfs(apsw.VFS):
     """Files that are sources; there are no others, and none is written."""
 
-    def __init__(self, origins: dict[str, SourceOrigin]) -> None:
+    def __init__(self, origins: WeakValueDictionary[str, SourceOrigin]) -> None:
         self._origins = origins
         super().__init__(_VFS_NAME, "")
 

@@ -199,6 +199,13 @@ class SqliteStore(Store):
         if self._source:
             self._source.prefetch(ranges)
 
+    def forget(self) -> bool:
+        """See the contract. Connections in use by other threads keep the little that they have."""
+        if not (self._source and self._source.forget()):
+            return False
+        self._close_idle()
+        return True
+
     def keys(self, table: Table) -> Iterator[int]:
         """See the contract."""
         return iter([key for (key,) in self._query(table, _KEYS[table])] if table in self._tables else [])
@@ -223,10 +230,13 @@ class SqliteStore(Store):
     def close(self) -> None:
         """See the contract. Connections in use by other threads close when they are let go."""
         self._closed = True
+        self._close_idle()
+        self._origin.close()
+
+    def _close_idle(self) -> None:
         with suppress(Empty):
             while True:
                 self._idle.get_nowait().close()
-        self._origin.close()
 
     def _forget(self) -> None:
         """In a forked child: leave the parent's connections alone, neither using nor closing them."""
