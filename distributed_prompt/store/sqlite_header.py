@@ -20,6 +20,9 @@ _MAGIC = b"SQLite format 3\x00"
 _HEADER = struct.Struct(">16xHBB8xI28xI4xI28x")  # page size, write and read version, pages, user version, application
 _NOT_WAL = 1
 HEAD_BYTES = _HEADER.size
+# Of what a writer says that readers do not care about: how often the file was changed, and by which SQLite.
+_CHANGES, _SQLITE_VERSION = 1, 3_040_000
+_WHOLE_HEADER = struct.Struct(">16sHBBBBBB12I20x2I")
 
 
 def is_sqlite(head: bytes) -> bool:
@@ -47,6 +50,18 @@ def identify(path: str) -> Identity:
         message = f"{path}: {error.strerror}; it was there when the prompt was opened"
         raise PackChangedError(message) from error
     return Identity(status.st_dev, status.st_ino, status.st_size)
+
+
+def create_header(pages: int) -> bytes:
+    """The first hundred bytes of a file of so many pages."""
+    fractions = 64, 32, 32
+    no_free_pages = 0, 0
+    schema_version, schema_format, cache, largest_root, utf8, vacuum = 1, 4, 0, 0, 1, 0
+    return _WHOLE_HEADER.pack(
+        *(_MAGIC, PAGE_BYTES, _NOT_WAL, _NOT_WAL, 0, *fractions, _CHANGES, pages, *no_free_pages),
+        *(schema_version, schema_format, cache, largest_root, utf8, FORMAT_VERSION, vacuum, APPLICATION_ID),
+        *(_CHANGES, _SQLITE_VERSION),
+    )
 
 
 def check_file(path: str) -> Identity:

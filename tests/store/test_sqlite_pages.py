@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from distributed_prompt.errors import OutputError
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import Place, Table
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.store.pack_writer import EncodedShard, PackWriter, describe_shard, encode_shard
-from distributed_prompt.store.sqlite_pages import table_places
 from distributed_prompt.store.sqlite_store import SqliteStore
 from distributed_prompt.store.sqlite_writer import SqliteWriter
 
@@ -192,17 +192,15 @@ def test_keys_of_any_size_have_places(tmp_path: Path, start: int) -> None:
         assert not place.overflow or blob.endswith(pages.chain(place.overflow)[0].rstrip(b"\x00")[-16:])
 
 
-def test_places_can_be_asked_for_more_than_once(tmp_path: Path) -> None:
+def test_places_can_be_asked_for_more_than_once_but_no_row_may_follow(tmp_path: Path) -> None:
     writer = SqliteWriter(str(tmp_path / "pack"), "pack")
     writer.put(Table.SHARDS, 0, noise(10_000, seed=0))
-    first = [place for _, place in writer.places(Table.SHARDS)]
-    assert [place for _, place in writer.places(Table.SHARDS)] == first
-    writer.put(Table.SHARDS, 1, noise(10, seed=1))
-    second = [place for _, place in writer.places(Table.SHARDS)]
+    first = list(writer.places(Table.SHARDS))
+    assert list(writer.places(Table.SHARDS)) == first
+    with pytest.raises(OutputError, match="sealed"):
+        writer.put(Table.SHARDS, 1, b"")
     writer.finish()
-    pages = Pages(tmp_path / "pack")
-    check(pages, 0, noise(10_000, seed=0), second[0])
-    check(pages, 1, noise(10, seed=1), second[1])
+    check(Pages(tmp_path / "pack"), 0, noise(10_000, seed=0), first[0][1])
 
 
 def test_the_directory_of_a_finished_pack_has_the_right_places(tmp_path: Path) -> None:
@@ -239,20 +237,3 @@ def test_large_frames_of_a_finished_pack_have_the_right_places(tmp_path: Path) -
         assert len(places) == 3
         for shard, place in enumerate(places):
             check(pages, shard, store.get(Table.SHARDS, shard) or b"", place)
-
-
-def test_pages_with_reserved_bytes_are_read_too() -> None:
-    """Other programs (and SQLite's own checksums) keep bytes at the end of a page: ``usable_bytes``."""
-    page = bytearray(PAGE)
-    usable = PAGE - 32
-    payload = usable - 34  # one more than fits
-    record = bytes([payload >> 7 | 128, payload & 127, 1])
-    smallest = (usable - 12) * 32 // 255 - 23
-    local = smallest + (payload - smallest) % (usable - 4)
-    kept = local if local <= usable - 35 else smallest
-    at = usable - 3 - kept - 4
-    page[:8] = struct.pack(">BHHHB", LEAF, 0, 1, at, 0)
-    page[8:10] = struct.pack(">H", at)
-    page[at : at + 3] = record
-    page[at + 3 + kept : at + 7 + kept] = struct.pack(">I", 77)
-    assert list(table_places(lambda _: bytes(page), usable, 2)) == [(1, Place(0, 2, 77))]
