@@ -22,7 +22,7 @@ class HttpBackend(Backend):
     """A pack at a URL.
 
     Attributes:
-        address: the URL.
+        address: the URL, without its query.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class HttpBackend(Backend):
 
         Cost: one round trip, whatever the length.
         """
-        self.address = url
+        self.address = _shown(url)
         self._arguments = (url, cache_bytes, cache_dir, cache_dir_bytes)
         cache = None if cache_dir is None else PageCache(cache_dir, cache_dir_bytes, PAGE_BYTES)
-        self._pages = Pages(Ranges(_shown(url), lambda: url), cache_bytes, cache)
+        self._pages = Pages(Ranges(self.address, lambda: url), cache_bytes, cache)
         self.pack = Pack(open_source(self._pages))
 
     @property

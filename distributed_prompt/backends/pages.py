@@ -34,6 +34,10 @@ _FIRST_STRIDE_PAGES = 4
 _MOST_STRIDE_PAGES = 128
 
 
+class _InterruptedError(Exception):
+    """Whoever was to fetch a page was interrupted."""
+
+
 class Pages(Source):
     """One version of an object, read by page. Safe to use from any thread, and in forked children.
 
@@ -130,7 +134,13 @@ class Pages(Source):
         known: dict[int, bytes] = {}
         futures = self._begin(range(first, max(stop, read_on)), known)
         for number in range(first, stop):
-            yield known[number] if number in known else futures[number].result()
+            yield known[number] if number in known else self._awaited(number, futures[number])
+
+    def _awaited(self, number: int, future: Future[bytes]) -> bytes:
+        try:
+            return future.result()
+        except _InterruptedError:
+            return b"".join(self._get(number, number + 1, number + 1))
 
     def _begin(self, wanted: range, known: dict[int, bytes] | None = None) -> dict[int, Future[bytes]]:
         """Begin to fetch what is missing of some pages; what is not is noted in ``known``.
@@ -191,6 +201,9 @@ class Pages(Source):
 
     def _fail(self, stretch: range, error: BaseException) -> None:
         """Tell who waits for some pages that they do not come; whoever asks next tries again."""
+        if not isinstance(error, Exception):
+            # An interrupt is for one thread alone.
+            error = _InterruptedError()
         with self._lock:
             futures = [self._pending.pop(number, None) for number in stretch]
         for future in filter(None, futures):

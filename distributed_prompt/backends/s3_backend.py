@@ -12,7 +12,7 @@ from distributed_prompt.backends.file_backend import PACK_NAME
 from distributed_prompt.backends.page_cache import DEFAULT_CACHE_DIR_BYTES, PageCache
 from distributed_prompt.backends.pages import DEFAULT_CACHE_BYTES, PAGE_BYTES, Pages
 from distributed_prompt.backends.ranges import Ranges
-from distributed_prompt.backends.s3_client import S3Object
+from distributed_prompt.backends.s3_client import S3Object, environment_endpoint
 from distributed_prompt.backends.traffic import Traffic
 from distributed_prompt.errors import ArgumentError
 from distributed_prompt.locks import Lock
@@ -71,17 +71,12 @@ class S3Backend(Backend):
             raise ArgumentError(message)
         where = key if key is not None else pack_key(prefix or "")
         found = S3Object(bucket, where, endpoint_url=endpoint_url, region_name=region_name, client=client)
-        self._arguments = (
-            bucket,
-            None,
-            where,
-            endpoint_url,
-            region_name,
-            None,
-            cache_bytes,
-            cache_dir,
-            cache_dir_bytes,
-        )
+        # Another process has no client of ours, and perhaps another environment.
+        meta = client.meta if client else None
+        endpoint = endpoint_url or (meta.endpoint_url if meta else environment_endpoint())
+        region = region_name or (meta.region_name if meta else None)
+        caches = cache_bytes, cache_dir, cache_dir_bytes
+        self._arguments = (bucket, None, where, endpoint, region, None, *caches)
         self.address = found.address
         signed = _SignedUrl(found)
         cache = None if cache_dir is None else PageCache(cache_dir, cache_dir_bytes, PAGE_BYTES)

@@ -271,7 +271,12 @@ class _ClientSource:
     def endpoint(self) -> str:
         if self._client is not None:
             return str(self._client.meta.endpoint_url)
-        return self._endpoint_url or next(filter(None, map(os.environ.get, _ENDPOINT_VARIABLES)), "")
+        return self._endpoint_url or environment_endpoint() or ""
+
+
+def environment_endpoint() -> str | None:
+    """The server that the environment names, if it does."""
+    return next(filter(None, map(os.environ.get, _ENDPOINT_VARIABLES)), None)
 
 
 def _make_client(endpoint_url: str | None, region_name: str | None) -> Any:
@@ -298,7 +303,7 @@ def _make_client(endpoint_url: str | None, region_name: str | None) -> Any:
         )
         return session.client("s3", endpoint_url=endpoint_url, region_name=region_name, config=config)
 
-    is_custom = endpoint_url is not None or any(map(os.environ.get, _ENDPOINT_VARIABLES))
+    is_custom = endpoint_url is not None or environment_endpoint() is not None
     client = make(is_custom=is_custom)
     if not is_custom and not _AMAZON.search(urlsplit(client.meta.endpoint_url).hostname or ""):
         # The endpoint is one of a profile.
