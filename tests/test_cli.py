@@ -43,6 +43,9 @@ HELP = {
         ]
     ),
     "append": sorted([*READING, "--help", "--verbose"]),
+    "push": ["--abort-uploads", "--dry-run", "--endpoint-url", "--force", "--help", "--region"],
+    "pull": ["--dry-run", "--endpoint-url", "--force", "--help", "--region"],
+    "sync": ["--dry-run", "--endpoint-url", "--help", "--prefer", "--region"],
     "convert": ["--force", "--help", "--output", "--store"],
     "index": ["--force", "--help", "--output"],
     "ingest": ["--help", "--output", "--shard-size"],

@@ -96,7 +96,7 @@ class TestDamagedSqlitePacks(DamageContract):
             (cells,) = struct.unpack_from(">H", data, head + 3)
             found.update(range(head, head + size + 2 * cells))
             for cell in struct.unpack_from(f">{cells}H", data, head + size):
-                found.update(range(start + cell, start + cell + 12))
+                found.update(range(start + cell, min(start + cell + 12, len(data))))
         return sorted(found)
 
     def used_pages(self, data: bytes) -> list[int]:

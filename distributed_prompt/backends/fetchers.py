@@ -31,29 +31,26 @@ class _Fetchers:
 
     def submit(self, task: Task) -> None:
         with self._lock:
+            # Under the lock, or an idle thread that gives up at this moment would leave it behind.
+            self._tasks.put(task)
             self._busy += 1
-            is_short = self._busy > self._threads and self._threads < THREADS
-            self._threads += is_short
-        if is_short:
-            try:
-                Thread(target=self._work, args=(self._tasks,), name="dprompt-fetch", daemon=True).start()
-            except BaseException as error:
-                with self._lock:
-                    self._threads -= 1
-                    has_threads = self._threads > 0
-                    self._busy -= not has_threads
-                if not isinstance(error, RuntimeError):
-                    raise
-                if not has_threads:
-                    # At the interpreter's exit no thread starts any more.
-                    task()
-                    return
-        self._tasks.put(task)
+            if self._busy <= self._threads or self._threads == THREADS:
+                return
+            self._threads += 1
+        try:
+            Thread(target=self._work, args=(self._tasks,), name="dprompt-fetch", daemon=True).start()
+        except RuntimeError:
+            # At the interpreter's exit no thread starts any more.
+            self._work(self._tasks, 0)
+        except BaseException:
+            with self._lock:
+                self._threads -= 1
+            raise
 
-    def _work(self, tasks: SimpleQueue[Task]) -> None:
+    def _work(self, tasks: SimpleQueue[Task], patience_seconds: float = _IDLE_SECONDS) -> None:
         while True:
             try:
-                task = tasks.get(timeout=_IDLE_SECONDS)
+                task = tasks.get(patience_seconds > 0, patience_seconds)
             except Empty:
                 with self._lock:
                     if tasks.empty():

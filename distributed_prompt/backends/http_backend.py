@@ -1,10 +1,11 @@
 """Packs on any web server that serves ranges, read where they are touched."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.page_cache import DEFAULT_CACHE_DIR_BYTES, PageCache
@@ -15,7 +16,9 @@ from distributed_prompt.errors import AddressError
 from distributed_prompt.store.engines import open_source
 from distributed_prompt.store.pack import Pack
 
-SCHEMES = ("https://", "http://")
+_SIGNING = re.compile(
+    "x-amz-|x-goog-|expires|signature|key-pair-id|policy|awsaccesskeyid|googleaccessid", re.IGNORECASE
+)
 
 
 class HttpBackend(Backend):
@@ -54,7 +57,7 @@ class HttpBackend(Backend):
         self.address = _shown(url)
         self._arguments = (url, cache_bytes, cache_dir, cache_dir_bytes)
         cache = None if cache_dir is None else PageCache(cache_dir, cache_dir_bytes, PAGE_BYTES)
-        self._pages = Pages(Ranges(self.address, lambda: url), cache_bytes, cache)
+        self._pages = Pages(Ranges(self.address, lambda: url, identity=_identity(url)), cache_bytes, cache)
         self.pack = Pack(open_source(self._pages))
 
     @property
@@ -70,6 +73,13 @@ class HttpBackend(Backend):
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         """The URL and the caches."""
         return type(self), self._arguments
+
+
+def _identity(url: str) -> str:
+    """A URL without what signs it, and so changes from time to time."""
+    parts = urlsplit(url)
+    query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not _SIGNING.match(pair[0])]
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(query), ""))
 
 
 def _shown(url: str) -> str:

@@ -32,6 +32,7 @@ _GAP_PAGES = 4
 # Of pages that nobody has told of, so many are fetched at once, first and at most.
 _FIRST_STRIDE_PAGES = 4
 _MOST_STRIDE_PAGES = 128
+_NEAR_PAGES = 192
 
 
 class _InterruptedError(Exception):
@@ -84,7 +85,7 @@ class Pages(Source):
             raise
         self.size_bytes = ranges.size_bytes
         if cache:
-            cache.bind(ranges.name, ranges.version)
+            cache.bind(f"{ranges.identity}\0{ranges.size_bytes}", ranges.version)
         for start, data in (first, last):
             # A page that is only in part there is left out.
             skipped = -start % PAGE_BYTES
@@ -123,7 +124,8 @@ class Pages(Source):
         with self._lock:
             if first in self._pages or first in self._pending:
                 return first
-            is_next = 0 <= first - self._next_missed <= _GAP_PAGES
+            # What reads everything goes a little back and forth: from a leaf to its rows' other pages, and on.
+            is_next = abs(first - self._next_missed) <= _NEAR_PAGES
             self._stride = min(2 * self._stride, _MOST_STRIDE_PAGES) if is_next else _FIRST_STRIDE_PAGES
             wanted = min(max(first + self._stride, -(-stop // PAGE_BYTES)), end)
             self._next_missed = wanted

@@ -77,19 +77,24 @@ class Ranges:
 
     Attributes:
         name: what errors call it; never with a query, which may hold a signature.
+        identity: what tells it from all others.
         size_bytes: its size.
         version: what the server calls it.
     """
 
-    def __init__(self, name: str, url: Callable[[], str], renew: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, name: str, url: Callable[[], str], renew: Callable[[], None] | None = None, identity: str | None = None
+    ) -> None:
         """Name the object; nothing is asked of its server yet.
 
         Args:
             name: what errors call it.
             url: gives the address to ask, which may differ from time to time.
             renew: makes ``url`` give another one, for a server that refuses this one.
+            identity: what tells the object from all others; the name, if that does.
         """
         self.name = name
+        self.identity = name if identity is None else identity
         self.size_bytes = 0
         self.version = ""
         self._is_strong = False
@@ -199,7 +204,7 @@ class Ranges:
                 return self._checked(response, wanted, expected, deadline)
             finally:
                 # What is left unread would be the next answer's beginning.
-                response.close() if response.length_remaining else response.release_conn()
+                response.release_conn() if response.length_remaining == 0 else response.close()
         except DPromptError:
             raise
         except LocationParseError:
@@ -224,10 +229,8 @@ class Ranges:
         etag, modified = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
         version = etag or modified
         if not version:
-            message = (
-                f"{self.name}: {self._server()} sends neither ETag nor Last-Modified, so a change could not be seen"
-            )
-            raise RemoteError(message)
+            what = "sends neither ETag nor Last-Modified, so a change could not be seen"
+            raise _PassingError(what, attempts=_FEW_ATTEMPTS)
         if self.version and (version != self.version or (found and size != self.size_bytes)):
             self._fail_changed()
         if first > last or range(first, last + 1) != expected(size):
@@ -258,7 +261,7 @@ class Ranges:
                 f"serves no ranges (it answers {wanted} with all there is); pull or download the pack and open the file"
             )
             raise _PassingError(what, attempts=_FEW_ATTEMPTS)
-        code = _CODE.search(response.read(_ERROR_BYTES))
+        code = _CODE.search(response.read1(_ERROR_BYTES))
         told = f"{status} {code[1].decode()}" if code else str(status)
         if status in _PASSING or (code and code[1] == b"RequestTimeout"):
             what = f"fails ({told})"

@@ -14,7 +14,7 @@ _LEVEL = 9
 _PLACE_BYTES = 12
 _U32_MODULUS = 2**32
 # How many pages a row is taken to have if nothing tells.
-_SOME_PAGES = 4
+_SOME_PAGES = 8
 
 
 def create_places(places: list[Place]) -> bytes:
@@ -39,32 +39,21 @@ def parse_places(row: bytes, most: int = SEGMENT_SHARDS) -> list[Place]:
 def byte_ranges(places: Sequence[Place], numbers: Iterable[int]) -> Iterator[range]:
     """The bytes that some rows are in, from the places of all rows around them.
 
-    A row's overflow pages end where the next row's first page is; where that is far away, as many are taken as rows
-    have on average.
+    A row's overflow pages end where the next row's begin, or the leaf.
     """
-    spans = len(places) - 1
-    first = next((place.overflow for place in places if place.overflow), 0)
-    last = next((place.overflow for place in reversed(places) if place.overflow), 0)
-    usual = max(1, last - first) // max(1, spans) + 1 if spans > 0 else _SOME_PAGES
     for number in numbers:
         place = places[number]
-        for page in (place.parent, place.leaf):
-            if page:
-                yield _bytes(page, page + 1)
+        yield from (_bytes(page, page + 1) for page in (place.parent, place.leaf) if page)
         if place.overflow:
-            behind = places[number + 1] if number < spans else None
-            next_pages = [page for page in (behind.leaf, behind.overflow) if page > place.overflow] if behind else []
-            end = min(next_pages, default=place.overflow + 2 * usual)
-            yield _bytes(place.overflow, end if end - place.overflow <= _far(usual) else place.overflow + 2 * usual)
+            behind = places[number + 1 : number + 2]
+            ends = (place.leaf, *(page for other in behind for page in (other.leaf, other.overflow)))
+            end = min((page for page in ends if page > place.overflow), default=place.overflow + _SOME_PAGES)
+            yield _bytes(place.overflow, end)
 
 
 def leaf_ranges(places: Iterable[Place]) -> Iterator[range]:
     """The bytes of the pages that some rows begin in."""
     return (_bytes(place.leaf, place.leaf + 1) for place in places if place.leaf)
-
-
-def _far(usual: int) -> int:
-    return 16 * usual
 
 
 def _bytes(first: int, stop: int) -> range:

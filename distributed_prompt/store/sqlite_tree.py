@@ -1,8 +1,9 @@
 """Tables of SQLite, written in ascending order of keys: each page once, from the first to the last.
 
-A row's overflow pages are followed by the leaf that its key is in; all pages above the leaves come when a table is
-sealed. So no page that was written changes when rows follow, and the pages that depend on all rows lie together. SQLite
-itself would put these between the others, and change a few of them, anywhere in the file, for every hundred rows more.
+A row's overflow pages are followed by those of the next row, or by the leaf that their keys are in; all pages above the
+leaves come when a table is sealed. So no page that was written changes when rows follow, and the pages that depend on
+all rows lie together. SQLite itself would put these between the others, and change a few of them, anywhere in the file,
+for every hundred rows more.
 
 Layout: the "Database File Format" page of SQLite's documentation, sections 1.3 to 1.6 and 2.1.
 """
@@ -127,6 +128,11 @@ class TableWriter:
         self._room -= len(cell) + _U16.size
         self._keys.append(key)
         self._overflows.append(overflow)
+
+    def flush(self) -> None:
+        """Have the leaf of the last rows right behind their other pages; more rows begin another one."""
+        if self._cells:
+            self._add_leaf()
 
     def _add_leaf(self) -> None:
         self._leaves.append(self._file.add(_page(_LEAF_HEAD, _LEAF, self._cells)))

@@ -43,6 +43,7 @@ class SqliteWriter(StoreWriter):
             for _ in range(_METADATA_PAGE):
                 self._pages.add(bytes(PAGE_BYTES))
         self._tables = {table: TableWriter(self._pages) for table in _ALWAYS}
+        self._last = self._tables[Table.SHARDS]
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -61,6 +62,9 @@ class SqliteWriter(StoreWriter):
         if rows is None:
             rows = self._tables[table] = TableWriter(self._pages)
         try:
+            if rows is not self._last:
+                self._last.flush()
+                self._last = rows
             rows.put(key, value)
         except OSError:
             with self._writing():
@@ -78,6 +82,7 @@ class SqliteWriter(StoreWriter):
         rows = self._tables.get(table)
         if rows:
             with self._writing():
+                self._last.flush()
                 rows.seal()
             yield from rows.places()
 
