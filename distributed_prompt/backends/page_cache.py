@@ -117,7 +117,7 @@ class PageCache:
                 if entry.name.endswith(_PAGES):
                     stem = entry.path.removesuffix(_PAGES)
                     with suppress(OSError):
-                        found.append((Path(stem + _SUMS).stat().st_mtime, stem, entry.stat().st_blocks * _BLOCK_BYTES))
+                        found.append((_opened_at(stem), stem, entry.stat().st_blocks * _BLOCK_BYTES))
         total = sum(size for _, _, size in found)
         for _, stem, size in sorted(found):
             if total <= self._budget_bytes:
@@ -128,3 +128,11 @@ class PageCache:
             total -= size
             if stem == os.fspath(self._path("")):
                 self._open()
+
+
+def _opened_at(stem: str) -> float:
+    """When a version was opened last; long ago for what is left of one."""
+    try:
+        return Path(stem + _SUMS).stat().st_mtime
+    except OSError:
+        return 0

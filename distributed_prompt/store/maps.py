@@ -22,6 +22,7 @@ from functools import lru_cache, partial
 from itertools import groupby
 from sys import byteorder
 from typing import NamedTuple
+from weakref import proxy
 
 from distributed_prompt.errors import CorruptPackError
 from distributed_prompt.store import codec
@@ -67,8 +68,8 @@ class Maps:
 
     def __init__(self, store: Store) -> None:
         """Take the open store; nothing is read yet."""
-        self._store = store
-        self._map = lru_cache(_CACHED_MAPS)(self._read)
+        # The store has these, and is to go when nobody has it any more.
+        self._map = lru_cache(_CACHED_MAPS)(partial(_read, proxy(store)))
 
     def ranges(self, table: Table, keys: Iterable[int]) -> list[range]:
         """The bytes of the file that some rows are in; of rows that are not mapped, none."""
@@ -79,11 +80,12 @@ class Maps:
                 found += byte_ranges(places, [numbers[key]])
         return found
 
-    def _read(self, table: Table, segment: int) -> _Map:
-        try:
-            return _parse(self._store, _KINDS[table] << _SEGMENT_BITS | segment)
-        except CorruptPackError:
-            return _Map({}, [])
+
+def _read(store: Store, table: Table, segment: int) -> _Map:
+    try:
+        return _parse(store, _KINDS[table] << _SEGMENT_BITS | segment)
+    except CorruptPackError:
+        return _Map({}, [])
 
 
 def map_problems(store: Store, has_segment: Callable[[int], bool]) -> Iterator[str]:

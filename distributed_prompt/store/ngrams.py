@@ -155,6 +155,50 @@ class NgramsWriter:
         self._segment = OpenSegment()
 
 
+class _Rows:
+    """The rows of an index as they are read; apart, for a cache of what an object's own method gives keeps it alive."""
+
+    def __init__(self, store: Store, metadata: Metadata, directory: Directory) -> None:
+        self.store = store
+        self._metadata = metadata
+        self._directory = directory
+
+    def shards(self, segment: int) -> int:
+        return max(0, min(SEGMENT_SHARDS, self._metadata.shards - segment * SEGMENT_SHARDS))
+
+    def counts(self, segment: int) -> bytes:
+        return self._read(segment, 0, ENTRIES)
+
+    def group(self, segment: int, group: int) -> bytes:
+        return self._read(segment, 1 + group, GROUP * -(-self.shards(segment) // 8))
+
+    def _read(self, segment: int, number: int, size: int) -> bytes:
+        return self.store.twice(partial(self._read_once, segment, number, size))
+
+    def _read_once(self, segment: int, number: int, size: int) -> bytes:
+        row = self.store.get(Table.NGRAMS, _key(segment, number))
+        if row is None:
+            raise self.corrupt(segment, number, "missing")
+        try:
+            found = codec.decompress(self.unsealed(segment, number, row), size)
+        except CorruptPackError as error:
+            if str(error).startswith(self.store.name):
+                raise
+            raise self.corrupt(segment, number, str(error)) from error
+        if len(found) != size:
+            raise self.corrupt(segment, number, f"{len(found)} bytes, expected {size}")
+        return found
+
+    def unsealed(self, segment: int, number: int, row: bytes) -> bytes:
+        try:
+            return codec.unseal(_key(segment, number), row, self._directory.root()[segment].digest)
+        except CorruptPackError as error:
+            raise self.corrupt(segment, number, str(error)) from error
+
+    def corrupt(self, segment: int, number: int, what: str) -> CorruptPackError:
+        return CorruptPackError(f"{self.store.name}: n-gram index: row {number} of segment {segment}: {what}")
+
+
 class Ngrams:
     """Reads single rows when they are asked for and keeps a few; safe to use from any thread.
 
@@ -164,16 +208,16 @@ class Ngrams:
 
     def __init__(self, store: Store, metadata: Metadata, directory: Directory) -> None:
         """Take the open store, its metadata and directory; nothing is read yet."""
-        self._directory = directory
         self.exists = NGRAMS_FEATURE in metadata.features
         self._store = store
         self._metadata = metadata
-        self._counts = lru_cache(_CACHED_COUNTS)(self._read_counts)
-        self._group = lru_cache(_CACHED_GROUPS)(self._read_group)
+        self._rows = _Rows(store, metadata, directory)
+        self._counts = lru_cache(_CACHED_COUNTS)(self._rows.counts)
+        self._group = lru_cache(_CACHED_GROUPS)(self._rows.group)
 
     def shards(self, segment: int) -> int:
         """How many shards a segment has."""
-        return max(0, min(SEGMENT_SHARDS, self._metadata.shards - segment * SEGMENT_SHARDS))
+        return self._rows.shards(segment)
 
     def covers(self, segment: int) -> bool:
         """Whether a segment has rows."""
@@ -217,7 +261,7 @@ class Ngrams:
         Raises:
             CorruptPackError: a row is missing or damaged.
         """
-        return (self._read_group(segment, group) for group in range(GROUPS))
+        return (self._rows.group(segment, group) for group in range(GROUPS))
 
     def stored(self, segment: int) -> list[tuple[int, bytes]]:
         """All rows of a segment as they are stored, their checksums compared.
@@ -228,9 +272,9 @@ class Ngrams:
         first = _key(segment, 0)
         rows = self._store.get_range(Table.NGRAMS, first, first + GROUPS + 1)
         if len(rows) != GROUPS + 1:
-            raise self._corrupt(segment, 0, f"{len(rows)} rows, expected {GROUPS + 1}")
+            raise self._rows.corrupt(segment, 0, f"{len(rows)} rows, expected {GROUPS + 1}")
         for key, row in rows:
-            self._unsealed(segment, key - first, row)
+            self._rows.unsealed(segment, key - first, row)
         return rows
 
     def keys(self) -> Iterator[range]:
@@ -246,44 +290,12 @@ class Ngrams:
         expected = found.rows(bytes) if found else repeat(b"", GROUPS + 1)
         for number, row in enumerate(expected):
             try:
-                read = self._read_group(segment, number - 1) if number else self._read_counts(segment)
+                read = self._rows.group(segment, number - 1) if number else self._rows.counts(segment)
             except CorruptPackError as error:
                 yield str(error)
             else:
                 if found and read != row:
                     yield f"n-gram index: row {number} of segment {segment} is not what its shards make it"
-
-    def _read_counts(self, segment: int) -> bytes:
-        return self._read(segment, 0, ENTRIES)
-
-    def _read_group(self, segment: int, group: int) -> bytes:
-        return self._read(segment, 1 + group, GROUP * -(-self.shards(segment) // 8))
-
-    def _read(self, segment: int, number: int, size: int) -> bytes:
-        return self._store.twice(partial(self._read_once, segment, number, size))
-
-    def _read_once(self, segment: int, number: int, size: int) -> bytes:
-        row = self._store.get(Table.NGRAMS, _key(segment, number))
-        if row is None:
-            raise self._corrupt(segment, number, "missing")
-        try:
-            found = codec.decompress(self._unsealed(segment, number, row), size)
-        except CorruptPackError as error:
-            if str(error).startswith(self._store.name):
-                raise
-            raise self._corrupt(segment, number, str(error)) from error
-        if len(found) != size:
-            raise self._corrupt(segment, number, f"{len(found)} bytes, expected {size}")
-        return found
-
-    def _unsealed(self, segment: int, number: int, row: bytes) -> bytes:
-        try:
-            return codec.unseal(_key(segment, number), row, self._directory.root()[segment].digest)
-        except CorruptPackError as error:
-            raise self._corrupt(segment, number, str(error)) from error
-
-    def _corrupt(self, segment: int, number: int, what: str) -> CorruptPackError:
-        return CorruptPackError(f"{self._store.name}: n-gram index: row {number} of segment {segment}: {what}")
 
 
 def _key(segment: int, number: int) -> int:

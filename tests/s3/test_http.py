@@ -718,11 +718,11 @@ print(*found)
 
 
 def test_no_fetch_is_lost_when_idle_threads_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetchers, "_IDLE_SECONDS", 0.0004)
+    monkeypatch.setattr(fetchers._Fetchers._work, "__defaults__", (0.0004,))
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     chance = random.Random(1)  # noqa: S311  # no secret
-    end = time.monotonic() + 5
+    end = time.monotonic() + 3
     submitted = fetchers._Fetchers()
     try:
         while time.monotonic() < end:
@@ -735,7 +735,7 @@ def test_no_fetch_is_lost_when_idle_threads_go(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_fetches_are_done_by_few_threads_which_go_when_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetchers, "_IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(fetchers._Fetchers._work, "__defaults__", (0.1,))
     submitted = fetchers._Fetchers()
     done: list[int] = []
     names: set[str] = set()
