@@ -71,7 +71,7 @@ class Pages(Source):
         self._pending: dict[int, Future[bytes]] = {}
         self._process = os.getpid()
         self._held_bytes = 0
-        self._next_missed = 0
+        self._last_missed = range(0)
         self._stride = _FIRST_STRIDE_PAGES
         self._lock = Lock()
         self._closed = False
@@ -118,23 +118,30 @@ class Pages(Source):
         for stretch in _merged((_pages_of(each, self.size_bytes) for each in ranges if each), _GAP_PAGES):
             self._begin(stretch)
 
-    def _read_on(self, first: int, stop: int) -> int:
-        """Up to which page to fetch when one is missing that nobody has told of: further, if they follow each other."""
+    def _read_on(self, first: int, stop: int) -> range:
+        """Which pages to fetch when one is missing that nobody has told of: more, if they follow each other.
+
+        SQLite checks its structure from the last row to the first, and from each leaf to its rows' other pages.
+        """
+        needed = range(first, -(-stop // PAGE_BYTES))
         end = -(-self.size_bytes // PAGE_BYTES)
         with self._lock:
             if first in self._pages or first in self._pending:
-                return first
-            # What reads everything goes a little back and forth: from a leaf to its rows' other pages, and on.
-            is_next = abs(first - self._next_missed) <= _NEAR_PAGES
-            self._stride = min(2 * self._stride, _MOST_STRIDE_PAGES) if is_next else _FIRST_STRIDE_PAGES
-            wanted = min(max(first + self._stride, -(-stop // PAGE_BYTES)), end)
-            self._next_missed = wanted
+                return needed
+            last = self._last_missed
+            is_near = last.start - _NEAR_PAGES <= first <= last.stop + _NEAR_PAGES
+            self._stride = min(2 * self._stride, _MOST_STRIDE_PAGES) if is_near else _FIRST_STRIDE_PAGES
+            if is_near and first < last.start:
+                wanted = range(max(0, min(first, needed.stop - self._stride)), needed.stop)
+            else:
+                wanted = range(first, min(max(first + self._stride, needed.stop), end))
+            self._last_missed = wanted
         return wanted
 
-    def _get(self, first: int, stop: int, read_on: int) -> Iterator[bytes]:
-        """Some consecutive pages; those behind them are fetched with them."""
+    def _get(self, first: int, stop: int, wanted: range) -> Iterator[bytes]:
+        """Some consecutive pages; those around them that are wanted, too, are fetched with them."""
         known: dict[int, bytes] = {}
-        futures = self._begin(range(first, max(stop, read_on)), known)
+        futures = self._begin(wanted, known)
         for number in range(first, stop):
             yield known[number] if number in known else self._awaited(number, futures[number])
 
@@ -142,7 +149,7 @@ class Pages(Source):
         try:
             return future.result()
         except _InterruptedError:
-            return b"".join(self._get(number, number + 1, number + 1))
+            return b"".join(self._get(number, number + 1, range(number, number + 1)))
 
     def _begin(self, wanted: range, known: dict[int, bytes] | None = None) -> dict[int, Future[bytes]]:
         """Begin to fetch what is missing of some pages; what is not is noted in ``known``.
