@@ -70,14 +70,14 @@ class PageCache:
         except (OSError, CorruptPackError):
             return None
 
-    def put(self, first: int, data: bytes) -> None:
+    def put(self, first: int, data: bytes | bytearray) -> None:
         """Keep consecutive pages; without a word if that cannot be done: the cache is no more than that."""
         files = self._files
         if not files:
             return
         pages, sums = files
         size = self._page_bytes
-        parts = (data[start : start + size] for start in range(0, len(data), size))
+        parts = (bytes(data[start : start + size]) for start in range(0, len(data), size))
         found = b"".join(codec.seal(first + at, part, self._bound)[-_SUM_BYTES:] for at, part in enumerate(parts))
         try:
             os.pwrite(pages.number, data, first * size)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from itertools import count
+from typing import NamedTuple, TypeVar
 
 from distributed_prompt.backends.fetchers import submit
 from distributed_prompt.backends.page_cache import PageCache
@@ -33,6 +34,27 @@ _GAP_PAGES = 4
 _FIRST_STRIDE_PAGES = 4
 _MOST_STRIDE_PAGES = 128
 _NEAR_PAGES = 192
+
+
+class _Stretch(NamedTuple):
+    """Consecutive pages.
+
+    Attributes:
+        first: the number of the first, from 0.
+        data: all of them.
+    """
+
+    first: int
+    data: bytes | bytearray
+
+    def pages(self) -> range:
+        """Their numbers."""
+        return range(self.first, self.first + -(-len(self.data) // PAGE_BYTES))
+
+    def part(self, offset: int, size: int) -> bytes:
+        """Some bytes by their place in the object; fewer where the pages end."""
+        start = offset - self.first * PAGE_BYTES
+        return bytes(memoryview(self.data)[start : start + size])
 
 
 class _InterruptedError(Exception):
@@ -67,7 +89,10 @@ class Pages(Source):
         self._ranges = ranges
         self._cache = cache
         self._cache_bytes = cache_bytes
-        self._pages: OrderedDict[int, bytes] = OrderedDict()
+        # Kept as they came, many pages together: single ones, made on many threads, would leave memory full of holes.
+        self._stretches: OrderedDict[int, _Stretch] = OrderedDict()
+        self._pages: dict[int, int] = {}
+        self._numbers = count()
         self._pending: dict[int, Future[bytes]] = {}
         self._process = os.getpid()
         self._held_bytes = 0
@@ -76,7 +101,7 @@ class Pages(Source):
         self._lock = Lock()
         self._closed = False
         try:
-            end: Future[tuple[int, bytes]] = Future()
+            end: Future[tuple[int, bytearray]] = Future()
             submit(partial(_complete, end, partial(ranges.pin_end, _LAST_BYTES)))
             first = ranges.pin_beginning(_FIRST_BYTES)
             last = end.result()
@@ -101,17 +126,25 @@ class Pages(Source):
         """As the base class says."""
         first = offset // PAGE_BYTES
         with self._lock:
-            page = self._pages.get(first)
-            if page is not None:
-                self._pages.move_to_end(first)
-        inside = offset - first * PAGE_BYTES
-        if page is not None and inside + size <= len(page):
-            return page[inside : inside + size]
+            stretch = self._stretch_of(first)
+        if stretch:
+            found = stretch.part(offset, size)
+            if len(found) == size:
+                return found
         stop = min(offset + size, self.size_bytes)
         if offset >= stop:
             return b""
         data = b"".join(self._get(first, (stop - 1) // PAGE_BYTES + 1, self._read_on(first, stop)))
+        inside = offset - first * PAGE_BYTES
         return data[inside : inside + stop - offset]
+
+    def _stretch_of(self, page: int) -> "_Stretch | None":
+        """What a page came with, if it is there; the lock is held."""
+        number = self._pages.get(page)
+        if number is None:
+            return None
+        self._stretches.move_to_end(number)
+        return self._stretches[number]
 
     def prefetch(self, ranges: Iterable[range]) -> None:
         """Begin to fetch what is missing of some ranges."""
@@ -166,11 +199,10 @@ class Pages(Source):
                 self._process = os.getpid()
                 self._pending.clear()
             for number in wanted:
-                page = self._pages.get(number)
-                if page is not None:
-                    self._pages.move_to_end(number)
+                there = self._stretch_of(number)
+                if there:
                     if known is not None:
-                        known[number] = page
+                        known[number] = there.part(number * PAGE_BYTES, PAGE_BYTES)
                 elif number in self._pending:
                     futures[number] = self._pending[number]
                 else:
@@ -195,7 +227,7 @@ class Pages(Source):
         """Fetch some consecutive pages, and tell who waits for them."""
         try:
             self.check_open()
-            data = self._from_disk(stretch)
+            data: bytes | bytearray | None = self._from_disk(stretch)
             if data is None:
                 stop = min(stretch.stop * PAGE_BYTES, self.size_bytes)
                 data = self._ranges.fetch(stretch.start * PAGE_BYTES, stop)
@@ -224,29 +256,37 @@ class Pages(Source):
         found = [page for page in pages if page is not None]
         return b"".join(found) if len(found) == len(pages) else None
 
-    def _keep(self, first: int, data: bytes) -> None:
+    def _keep(self, first: int, data: bytes | bytearray) -> None:
         """Put pages into memory, and tell who waits for them."""
-        told: list[tuple[Future[bytes], bytes]] = []
+        stretch = _Stretch(first, data)
+        told: list[tuple[Future[bytes], int]] = []
         with self._lock:
-            for number in range(first, first + -(-len(data) // PAGE_BYTES)):
-                page = data[(number - first) * PAGE_BYTES : (number - first + 1) * PAGE_BYTES]
-                if number not in self._pages:
-                    self._held_bytes += len(page)
-                self._pages[number] = page
+            key = next(self._numbers)
+            self._stretches[key] = stretch
+            self._held_bytes += len(data)
+            for number in stretch.pages():
+                self._pages[number] = key
                 future = self._pending.pop(number, None)
                 if future:
-                    told.append((future, page))
-            while self._held_bytes > self._cache_bytes and len(self._pages) > 1:
-                _, oldest = self._pages.popitem(last=False)
-                self._held_bytes -= len(oldest)
-        for future, page in told:
+                    told.append((future, number))
+            while self._held_bytes > self._cache_bytes and len(self._stretches) > 1:
+                self._drop_oldest()
+        for future, number in told:
             with suppress(InvalidStateError):
-                future.set_result(page)
+                future.set_result(stretch.part(number * PAGE_BYTES, PAGE_BYTES))
+
+    def _drop_oldest(self) -> None:
+        key, stretch = self._stretches.popitem(last=False)
+        self._held_bytes -= len(stretch.data)
+        for number in stretch.pages():
+            if self._pages.get(number) == key:
+                del self._pages[number]
 
     def forget(self) -> bool:
         """As the base class says; the disk's pages, too."""
         with self._lock:
             self._pages.clear()
+            self._stretches.clear()
             self._held_bytes = 0
         if self._cache:
             self._cache.clear()
@@ -263,6 +303,7 @@ class Pages(Source):
         self._closed = True
         with self._lock:
             self._pages.clear()
+            self._stretches.clear()
             self._held_bytes = 0
             pending, self._pending = list(self._pending.values()), {}
         for future in pending:

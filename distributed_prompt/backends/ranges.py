@@ -57,7 +57,7 @@ class _Answer(NamedTuple):
     """A range that was received."""
 
     start: int
-    data: bytes
+    data: bytearray
     size_bytes: int
     version: str
     is_strong: bool
@@ -111,7 +111,7 @@ class Ranges:
         with self._lock:
             return Traffic(self._requests, self._received_bytes)
 
-    def pin_beginning(self, size: int) -> tuple[int, bytes]:
+    def pin_beginning(self, size: int) -> tuple[int, bytearray]:
         """The first bytes, as many as there are; the version is that of the first answer of all.
 
         Returns:
@@ -126,11 +126,11 @@ class Ranges:
         """
         return self._pin(f"bytes=0-{size - 1}", lambda all_bytes: range(min(size, all_bytes)))
 
-    def pin_end(self, size: int) -> tuple[int, bytes]:
+    def pin_end(self, size: int) -> tuple[int, bytearray]:
         """The last bytes; otherwise as :meth:`pin_beginning`."""
         return self._pin(f"bytes=-{size}", lambda all_bytes: range(max(0, all_bytes - size), all_bytes))
 
-    def _pin(self, wanted: str, expected: Callable[[int], range]) -> tuple[int, bytes]:
+    def _pin(self, wanted: str, expected: Callable[[int], range]) -> tuple[int, bytearray]:
         answer = self._ask(wanted, expected)
         with self._lock:
             if not self.version:
@@ -138,7 +138,7 @@ class Ranges:
         self._check_version(answer)
         return answer.start, answer.data
 
-    def fetch(self, start: int, stop: int) -> bytes:
+    def fetch(self, start: int, stop: int) -> bytearray:
         """Some bytes of the version that was pinned.
 
         Raises:
@@ -239,19 +239,20 @@ class Ranges:
         data = self._read(response, last + 1 - first, deadline)
         return _Answer(first, data, size, version, is_strong=bool(etag) and not etag.startswith("W/"))
 
-    def _read(self, response: Any, length: int, deadline: float) -> bytes:
+    def _read(self, response: Any, length: int, deadline: float) -> bytearray:
         data = bytearray()
         while len(data) <= length and (part := response.read1(_PART_BYTES)):
             data += part
             with self._lock:
                 self._received_bytes += len(part)
-            if time.monotonic() > deadline:
+            if len(data) < length and time.monotonic() > deadline:
                 what = "is too slow"
                 raise _PassingError(what)
         if len(data) != length:
             what = "breaks off its answer"
             raise _PassingError(what)
-        return bytes(data)
+        # Not as bytes: that would be a copy of up to 4 MiB.
+        return data
 
     def _fail(self, response: Any, wanted: str) -> NoReturn:
         status = response.status
