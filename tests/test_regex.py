@@ -29,8 +29,8 @@ from tests.inside import Indexed
 from tests.strategies import outcome, shard_sizes
 
 FUNCTIONS = ("search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn")
-# As many examples as the profile says, so many times.
-MANY = settings(max_examples=5 * settings.default.max_examples if settings.default else 500)
+# Five times as many examples as the profile says, and 500 at least.
+MANY = settings(max_examples=max(500, 5 * settings.default.max_examples) if settings.default else 500)
 
 
 def prompt_of(text: str, shard_size: int, *, lazy: bool = False, margins: tuple[int, int] = (0, 0)) -> Any:
