@@ -620,7 +620,8 @@ def test_a_refused_signature_is_renewed_once(server: WebServer, sample: Sample) 
     good = ranged(sample.data)
     server.answer = lambda handler: expired(handler) if handler.path.endswith("old") else good(handler)
     found = Ranges("name", lambda: url(server, f"?{current[0]}"), lambda: current.__setitem__(0, next(signatures)))
-    assert found.pin_beginning(100) == (0, sample.data[:100])
+    start, data = found.pin_beginning(100)
+    assert (start, bytes(data)) == (0, sample.data[:100])
     assert [path[-3:] for path, _ in server.asked] == ["old", "new"]
     server.answer = expired
     with pytest.raises(AccessError):
@@ -634,7 +635,8 @@ def test_an_expired_token_is_renewed(server: WebServer, sample: Sample) -> None:
     expired, good = refusing(400, body=b"<Error><Code>ExpiredToken</Code></Error>"), ranged(sample.data)
     server.answer = lambda handler: good(handler) if renewed else expired(handler)
     found = Ranges("name", lambda: url(server), lambda: renewed.append(True))
-    assert found.pin_end(100) == (len(sample.data) - 100, sample.data[-100:])
+    start, data = found.pin_end(100)
+    assert (start, bytes(data)) == (len(sample.data) - 100, sample.data[-100:])
     assert renewed == [True]
     found.close()
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 import distributed_prompt as dp
 from distributed_prompt.backends.base import Backend
-from distributed_prompt.errors import CorruptPackError
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import Place, Table
@@ -421,12 +420,3 @@ def test_verify_tells_of_maps_that_are_damaged_or_belong_to_nothing(copy: Sample
 def test_an_equal_pack_has_equal_maps(documents: Sample, tmp_path: Path) -> None:
     again = make(tmp_path, documents.text, 2**15, documents=10_000)
     assert again.path.read_bytes() == documents.path.read_bytes()
-
-
-def test_a_map_says_of_a_text_how_much_of_it_is_wrong(copy: Sample) -> None:
-    change(copy.path, ("UPDATE maps SET value=zeroblob(50)", ()))
-    with SqliteStore(str(copy.path)) as store:
-        problems = list(map_problems(store, Pack(store).ngrams.covers))
-    assert len(problems) == 3
-    with pytest.raises(CorruptPackError):
-        codec.unseal(0, bytes(50))
