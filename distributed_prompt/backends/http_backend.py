@@ -2,26 +2,20 @@
 
 import os
 import re
-import tempfile
-from pathlib import Path
-from typing import Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from distributed_prompt.backends.base import Backend
-from distributed_prompt.backends.page_cache import DEFAULT_CACHE_DIR_BYTES, PageCache
-from distributed_prompt.backends.pages import DEFAULT_CACHE_BYTES, PAGE_BYTES, Pages
+from distributed_prompt.backends.far_backend import FarBackend
+from distributed_prompt.backends.page_cache import DEFAULT_CACHE_DIR_BYTES
+from distributed_prompt.backends.pages import DEFAULT_CACHE_BYTES
 from distributed_prompt.backends.ranges import Ranges
-from distributed_prompt.backends.traffic import Traffic
 from distributed_prompt.errors import AddressError
-from distributed_prompt.store.engines import open_source
-from distributed_prompt.store.pack import Pack
 
 _SIGNING = re.compile(
     "x-amz-|x-goog-|expires|signature|key-pair-id|policy|awsaccesskeyid|googleaccessid", re.IGNORECASE
 )
 
 
-class HttpBackend(Backend):
+class HttpBackend(FarBackend):
     """A pack at a URL.
 
     Attributes:
@@ -56,23 +50,7 @@ class HttpBackend(Backend):
         """
         self.address = _shown(url)
         self._arguments = (url, cache_bytes, cache_dir, cache_dir_bytes)
-        cache = None if cache_dir is None else PageCache(cache_dir, cache_dir_bytes, PAGE_BYTES)
-        self._pages = Pages(Ranges(self.address, lambda: url, identity=_identity(url)), cache_bytes, cache)
-        self.pack = Pack(open_source(self._pages))
-
-    @property
-    def traffic(self) -> Traffic:
-        """As the base class says."""
-        return self._pages.traffic
-
-    @property
-    def folder(self) -> Path:
-        """That for temporary files."""
-        return Path(tempfile.gettempdir())
-
-    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
-        """The URL and the caches."""
-        return type(self), self._arguments
+        self._open(Ranges(self.address, lambda: url, identity=_identity(url)), cache_bytes, cache_dir, cache_dir_bytes)
 
 
 def _identity(url: str) -> str:

@@ -1,29 +1,24 @@
 """Packs on S3, read where they are touched."""
 
 import os
-import tempfile
 import time
 from importlib import import_module
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from distributed_prompt.backends.base import Backend
+from distributed_prompt.backends.far_backend import FarBackend
 from distributed_prompt.backends.file_backend import PACK_NAME
-from distributed_prompt.backends.page_cache import DEFAULT_CACHE_DIR_BYTES, PageCache
-from distributed_prompt.backends.pages import DEFAULT_CACHE_BYTES, PAGE_BYTES, Pages
+from distributed_prompt.backends.page_cache import DEFAULT_CACHE_DIR_BYTES
+from distributed_prompt.backends.pages import DEFAULT_CACHE_BYTES
 from distributed_prompt.backends.ranges import Ranges
 from distributed_prompt.backends.s3_client import S3Object, environment_endpoint
-from distributed_prompt.backends.traffic import Traffic
 from distributed_prompt.errors import ArgumentError
 from distributed_prompt.locks import Lock
-from distributed_prompt.store.engines import open_source
-from distributed_prompt.store.pack import Pack
 
 _SIGNED_SECONDS = 3600
 _RENEWED_SECONDS = 600
 
 
-class S3Backend(Backend):
+class S3Backend(FarBackend):
     """A pack that is one object in a bucket.
 
     Attributes:
@@ -79,24 +74,7 @@ class S3Backend(Backend):
         self._arguments = (bucket, None, where, endpoint, region, None, *caches)
         self.address = found.address
         signed = _SignedUrl(found)
-        cache = None if cache_dir is None else PageCache(cache_dir, cache_dir_bytes, PAGE_BYTES)
-        ranges = Ranges(found.address, signed.get, signed.renew)
-        self._pages = Pages(ranges, cache_bytes, cache)
-        self.pack = Pack(open_source(self._pages))
-
-    @property
-    def traffic(self) -> Traffic:
-        """As the base class says."""
-        return self._pages.traffic
-
-    @property
-    def folder(self) -> Path:
-        """That for temporary files."""
-        return Path(tempfile.gettempdir())
-
-    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
-        """Bucket, key, endpoint, region and caches; the other side finds credentials of its own."""
-        return type(self), self._arguments
+        self._open(Ranges(found.address, signed.get, signed.renew), cache_bytes, cache_dir, cache_dir_bytes)
 
 
 def __getattr__(name: str) -> object:
