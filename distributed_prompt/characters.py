@@ -76,6 +76,11 @@ class Characters(ABC):
         """For messages: where they come from."""
 
     @property
+    def address(self) -> str:
+        """What opens the pack, in any process; empty for what is in none."""
+        return ""
+
+    @property
     @abstractmethod
     def folder(self) -> Path:
         """Where files may be written if nowhere else."""

@@ -13,6 +13,7 @@ from distributed_prompt.line_pattern import LinePattern
 from distributed_prompt.line_walk import LINE_LIMIT, LineWalk, Part
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.re import compile as compile_for_prompts
+from distributed_prompt.strings import plain
 from distributed_prompt.workers import Progress
 
 __all__ = [
@@ -149,7 +150,7 @@ def matches(prompt: DistributedPrompt, pattern: LinePattern, line: Line) -> Iter
         return
     for match in compile_for_prompts(pattern.compiled).finditer(prompt.view(line.start, line.stop)):
         start, stop = line.start + match.start(), line.start + match.end()
-        yield Match(start, stop, str(prompt[start : min(stop, start + LINE_LIMIT)]))
+        yield Match(start, stop, plain(prompt[start : min(stop, start + LINE_LIMIT)]))
 
 
 def matches_shown(prompt: DistributedPrompt, pattern: LinePattern, line: Line) -> Iterator[Match]:
@@ -214,4 +215,4 @@ def _line(
         around = first or (start, start)
         text_start = max(start, around[0] - _EXCERPT_CHARACTERS)
         text_stop = min(stop, around[1] + _EXCERPT_CHARACTERS, text_start + LINE_LIMIT)
-    return Line(part, number, start, stop, str(prompt[text_start:text_stop]), text_start, first)
+    return Line(part, number, start, stop, plain(prompt[text_start:text_stop]), text_start, first)

@@ -15,6 +15,7 @@ from distributed_prompt.inputs import Selection
 from distributed_prompt.line_pattern import LinePattern
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.re import compile as compile_for_prompts
+from distributed_prompt.strings import plain
 from distributed_prompt.workers import Progress
 
 LINE_LIMIT = 2**20
@@ -212,7 +213,7 @@ class _Blocks:
         """Some whole lines from an offset on, which begins one; nothing if that one is longer than the limit."""
         size, end = self._size, 0
         while not end:
-            text = str(self._prompt[start : min(self._stop, start + size)])
+            text = plain(self._prompt[start : min(self._stop, start + size)])
             is_last = start + len(text) == self._stop and len(text) <= LINE_LIMIT
             end = len(text) if is_last else text.rfind("\n") + 1 or self._border(start, start + len(text))
             if not end and size > LINE_LIMIT:

@@ -51,15 +51,10 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         image_limit: bytes that an image may have which nobody asked for by :meth:`as_str`; settable.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_characters",
-        "_known_length",
-        "_owns",
-        "_start",
-        "image_limit",
-        "view_threshold",
-    )
+    # No slots: with them no subclass could be a str as well.
+    _characters: Characters
+    _start: int
+    _known_length: int
 
     def __init__(self, backend: Backend, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         """Use the pack that a backend has opened.
@@ -75,18 +70,26 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
                 f"a prompt is made of a Backend, not {type(backend).__name__}; dp.open(path) opens a file"
             )
             raise TypeError(message)
-        self._bind(Shards(backend, cache_bytes), 0, backend.pack.metadata.length, VIEW_THRESHOLD, owns=True)
+        length = backend.pack.metadata.length
+        self._bind(Shards(backend, cache_bytes), 0, length, VIEW_THRESHOLD, IMAGE_LIMIT_BYTES, owns=True)
 
-    def _bind(self, characters: Characters, start: int, length: int, view_threshold: int, *, owns: bool) -> Self:
+    def _bind(
+        self, characters: Characters, start: int, length: int, view_threshold: int, image_limit: int, *, owns: bool
+    ) -> Self:
         self._characters = characters
         self._start = start
         self._known_length = length
         self._owns = owns
         self.view_threshold = view_threshold
-        self.image_limit = IMAGE_LIMIT_BYTES
+        self.image_limit = image_limit
         if owns:
             characters.owned = True
         return self
+
+    @classmethod
+    def _of(cls, characters: Characters, start: int, length: int, *limits: int, owns: bool = False) -> Self:
+        """A range of some characters, of a length that may be UNKNOWN; the limits are as :meth:`_bind` takes them."""
+        return object.__new__(cls)._bind(characters, start, length, *limits, owns=owns)
 
     @property
     def _length(self) -> int:
@@ -107,10 +110,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
 
     def _made(self, characters: Characters, length: int = UNKNOWN) -> "DistributedPrompt":
         """All of some other characters as a prompt of the same thresholds."""
-        prompt = object.__new__(type(self))
-        prompt._bind(characters, 0, length, self.view_threshold, owns=False)
-        prompt.image_limit = self.image_limit
-        return prompt
+        return self._of(characters, 0, length, self.view_threshold, self.image_limit)
 
     @classmethod
     def from_text(cls, text: str, *, shard_size: int = DEFAULT_SHARD_SIZE) -> Self:
@@ -125,7 +125,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         if not isinstance(text, str):
             message = f"from_text() argument must be str, not {type(text).__name__}"  # type: ignore[unreachable]
             raise TypeError(message)
-        return cls(MemoryBackend(text, check_shard_size(shard_size)))
+        return cls(MemoryBackend(plain(text), check_shard_size(shard_size)))
 
     def close(self) -> None:
         """Let go of the pack. Using the prompt or a view of it raises ClosedError from now on.
@@ -172,7 +172,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         Cost: no shard.
         """
         length = f"{self._known_length:,}" if self._known_length >= 0 else "?"
-        return f"DistributedPrompt(length={length}, {self._characters.describe(self._start, self._known_length)})"
+        return f"{type(self).__name__}(length={length}, {self._characters.describe(self._start, self._known_length)})"
 
     @overload
     def __getitem__(self, key: SupportsIndex, /) -> str: ...
@@ -255,6 +255,9 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
 
         Cost: as :meth:`as_str`.
         """
+        return self._whole()
+
+    def _whole(self) -> str:
         if self._length > MATERIALISE_LIMIT and not self._characters.stats.images:
             _log.warning("%r becomes one string; take slices where that is not wanted", self)
         limit = self.image_limit
@@ -265,7 +268,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
 
         Cost: as :meth:`as_str`; the result.
         """
-        return format(str(self), format_spec)
+        return format(self._whole(), format_spec)
 
     def __eq__(self, other: object, /) -> bool:
         """Return self==value, for a ``str`` or a prompt.
@@ -278,11 +281,11 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         self._characters.check_open()
         if len(self) != len(other):
             return False
-        if isinstance(other, str):
+        if not isinstance(other, DistributedPrompt):
             return all(decode(p.data) == other[p.start : p.start + p.characters] for p in self._pieces())
         if self._start == other._start and self._characters.key == other._characters.key:
             return True
-        return all(decode(p.data) == str(other.view(p.start, p.start + p.characters)) for p in self._pieces())
+        return all(decode(p.data) == other.view(p.start, p.start + p.characters)._whole() for p in self._pieces())
 
     def __hash__(self) -> int:
         """Return hash(self): that of the equal ``str``.
@@ -292,7 +295,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
 
         Cost: as :meth:`as_str`.
         """
-        return hash(str(self))
+        return hash(self._whole())
 
     def chunks(self, size: int, overlap: int = 0) -> "Chunks[str | DistributedPrompt]":
         """The text in consecutive chunks, as a lazy sequence; none lies wholly within the one before it.
@@ -388,10 +391,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
 
     def _view(self, start: int, stop: int) -> "DistributedPrompt":
         """A view in local offsets that are in range. Flat: a view of a view is one of the prompt."""
-        view = object.__new__(type(self))
-        view._bind(self._characters, self._start + start, stop - start, self.view_threshold, owns=False)
-        view.image_limit = self.image_limit
-        return view
+        return self._of(self._characters, self._start + start, stop - start, self.view_threshold, self.image_limit)
 
     def _text(self, start: int, stop: int) -> str:
         """The characters of a local range that is in range, as an ordinary string."""
@@ -476,8 +476,5 @@ def open(address: str | os.PathLike[str], *, cache_bytes: int = DEFAULT_CACHE_BY
 
 def _reopen(kind: type[DistributedPrompt], characters: Characters, *place: int) -> DistributedPrompt:
     """Unpickle a prompt or a view, from its start, length, two limits, and whether it owns the characters."""
-    start, length, view_threshold, image_limit, owns = place
-    prompt = object.__new__(kind)
-    prompt._bind(characters, start, length, view_threshold, owns=bool(owns))  # its own class
-    prompt.image_limit = image_limit
-    return prompt
+    *where, owns = place
+    return kind._of(characters, *where, owns=bool(owns))  # its own class

@@ -224,10 +224,10 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         pieces: list[str] = []
         start = matches = 0
         for begin, end, new in replaced:
-            pieces += [str(string[start:begin]), new]
+            pieces += [plain(string[start:begin]), new]
             start = end
             matches += 1
-        return "".join([*pieces, str(string[start:])]), matches
+        return "".join([*pieces, plain(string[start:])]), matches
 
     def _some(self, string: DistributedPrompt, count: int) -> Iterator[Match]:
         """So many matches, or all for 0; none for fewer, as ``re`` has it."""
@@ -288,7 +288,7 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         if part is None:
             last = min(last, len(string))
             if first <= last:
-                before = str(string[max(0, last - limits.left) : last])
+                before = plain(string[max(0, last - limits.left) : last])
                 for found in windows.at_end(before):
                     yield Match(self, string, found.match, last + found.shift, (first, last))
 
@@ -323,7 +323,7 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         window = self._window(string, limits, first, last) if limits else None
         if first > last:
             # Versions differ in what they find there.
-            window, limits = str(string[shift:first]), None
+            window, limits = plain(string[shift:first]), None
             match = getattr(self.compiled, method)(window, first - shift, max(0, last - shift))
             return Match(self, string, match, shift, (first, last)) if match else None
         if window is None:
@@ -341,10 +341,10 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         size = max(_FIRST_WINDOW, limits.others + 4)
         while True:
             stop = min(first + size, last)
-            text = str(string[first:stop])
+            text = plain(string[first:stop])
             needed = limits.context(text)
             if needed is not None or first + len(text) < stop or stop == last:
-                return str(string[max(0, first - limits.left) : first]) + text[:needed]
+                return plain(string[max(0, first - limits.left) : first]) + text[:needed]
             if size >= CONTEXT_LIMIT:
                 return None
             size *= 4

@@ -84,6 +84,11 @@ class Shards(Characters):
         return self.pack.name
 
     @property
+    def address(self) -> str:
+        """That of the backend."""
+        return self._backend.address
+
+    @property
     def folder(self) -> Path:
         """Where the pack is."""
         return self._backend.folder

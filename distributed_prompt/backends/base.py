@@ -12,7 +12,7 @@ class Backend(ABC):
     """One opened pack. Pickles as what opens it again elsewhere: its address, never its text.
 
     Attributes:
-        address: what opens it.
+        address: what opens it; empty if nothing does.
         pack: the open pack.
     """
 

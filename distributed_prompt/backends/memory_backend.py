@@ -18,7 +18,7 @@ class MemoryBackend(Backend):
         store = MemoryStore()
         write_text(store, text, shard_size, DEFAULT_LEVEL)
         self.pack = Pack(store)
-        self.address = self.pack.name
+        self.address = ""
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         """The text and its shard size."""

@@ -4,7 +4,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from typing import Generic, SupportsIndex, TypeVar, cast
+from typing import Any, Generic, SupportsIndex, TypeVar, cast, overload
 
 from distributed_prompt.characters import Characters
 from distributed_prompt.derived.joined import Joined, Repeated, flattened
@@ -37,8 +37,8 @@ class TextBase(ABC, Generic[View]):
         """Number of characters."""
 
     @abstractmethod
-    def __str__(self) -> str:
-        """The whole text as one string."""
+    def _whole(self) -> str:
+        """The whole text as one genuine string."""
 
     @abstractmethod
     def find(self, sub: str, start: Index = None, end: Index = None, /) -> int:
@@ -94,7 +94,7 @@ class TextBase(ABC, Generic[View]):
         """The lazy result of a text that is long, else the string that ``str``'s method of the same name gives."""
         if self._is_long():
             return cast("View", self._made(Transformed(self._range(), transform)))
-        return cast("str", getattr(str(self), str(transform))(*arguments))
+        return cast("str", getattr(self._whole(), str(transform))(*arguments))
 
     def _joined(self, texts: "Iterable[str | TextBase[View] | View]", length: int, times: int = 1) -> str | View:
         """Texts one after the other, and all that so many times; together they have ``length`` characters."""
@@ -104,13 +104,13 @@ class TextBase(ABC, Generic[View]):
         if not length:
             return ""
         parts = [cast("str | TextBase[View]", text) for text in texts]
-        parts = [part for part in parts if (part if isinstance(part, str) else part._length_up_to(1))]
+        parts = [part for part in parts if (part._length_up_to(1) if isinstance(part, TextBase) else part)]
         if length <= self.view_threshold:
-            return "".join(map(str, parts)) * times
-        if len(parts) == times == 1 and not isinstance(parts[0], str):
+            return "".join(map(plain, parts)) * times
+        if len(parts) == times == 1 and isinstance(parts[0], TextBase):
             return parts[0]._cut(0, length)
         characters = self._range().characters
-        ranges = [_held(characters, part) if isinstance(part, str) else part._range() for part in parts]
+        ranges = [part._range() if isinstance(part, TextBase) else _held(characters, part) for part in parts]
         return cast("View", self._made(Joined(flattened(ranges), times), length))
 
     def _check_real(self, what: str, length: int) -> None:
@@ -131,6 +131,10 @@ def _held(characters: Characters, text: str) -> Range:
     return Range(Repeated(characters, text, len(text)), 0, len(text))
 
 
-def plain(value: Value) -> Value:
-    """The equal string of a prompt; anything else as it is, and taken for a string by the type checker."""
-    return cast("Value", str(value)) if isinstance(value, TextBase) else value
+@overload
+def plain(value: "str | TextBase[Any]") -> str: ...
+@overload
+def plain(value: Value) -> Value: ...
+def plain(value: Any) -> Any:
+    """The equal string of a prompt; anything else as it is."""
+    return value._whole() if isinstance(value, TextBase) else value

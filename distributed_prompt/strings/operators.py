@@ -46,7 +46,7 @@ class Operators(TextBase[View]):
         if length > sys.maxsize:
             "xx" * sys.maxsize  # as above
         if self.view_threshold < length and len(self) <= _SHORT:
-            return cast("View", self._made(Repeated(self._range().characters, str(self), length), length))
+            return cast("View", self._made(Repeated(self._range().characters, self._whole(), length), length))
         return self._joined((self,), length, times)
 
     __rmul__ = __mul__
@@ -57,14 +57,14 @@ class Operators(TextBase[View]):
         Cost: the text and the result, in memory.
         """
         self._check_real("%", len(self))
-        return str(self) % (tuple(map(plain, value)) if isinstance(value, tuple) else plain(value))
+        return self._whole() % (tuple(map(plain, value)) if isinstance(value, tuple) else plain(value))
 
     def __rmod__(self, value: object, /) -> str:
         """Return value%self.
 
         Cost: as ``str(self)``; the result.
         """
-        return NotImplemented if not isinstance(value, str) else value % str(self)
+        return plain(value) % self._whole() if isinstance(value, str) else NotImplemented
 
     def __lt__(self, value: object, /) -> bool:
         """Return self<value.
@@ -99,7 +99,7 @@ class Operators(TextBase[View]):
             return NotImplemented  # type: ignore[no-any-return]  # as operators do
         for piece in self._pieces():
             mine = decode(piece.data)
-            theirs = str(value[piece.start : piece.start + piece.characters])  # type: ignore[index]  # as all texts
+            theirs = plain(value[piece.start : piece.start + piece.characters])  # type: ignore[index]  # as all texts
             if mine != theirs:
                 return bool(compare(mine, theirs))
         return bool(compare(len(self), len(value)))
@@ -109,4 +109,4 @@ class Operators(TextBase[View]):
 
         Cost: as ``str(self)``.
         """
-        return (str(self),)
+        return (self._whole(),)

@@ -106,7 +106,7 @@ class Transforms(TextBase[View]):
         Cost: as :meth:`replace`.
         """
         if self._is_long():
-            str(self._cut(0, 1)).translate(table)  # raises str's own errors, if the table is none at all
+            plain(cast("str", self._cut(0, 1))).translate(table)  # raises str's own errors, if the table is none at all
         # What becomes of a dictionary later is nothing to this text.
         return self._transformed(Translation(dict(table) if type(table) is dict else table), table)
 
@@ -188,7 +188,7 @@ class Transforms(TextBase[View]):
         sep = plain(sep)
         "".split(sep, maxsplit)  # raises str's own errors
         if not self._is_long():
-            return str(self).split(sep, maxsplit)
+            return self._whole().split(sep, maxsplit)
         return Fields(self, _cutter(sep), index(maxsplit))
 
     def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> "list[str] | LazySequence[str | View]":
@@ -199,7 +199,7 @@ class Transforms(TextBase[View]):
         sep = plain(sep)
         "".rsplit(sep, maxsplit)  # raises str's own errors
         if not self._is_long():
-            return str(self).rsplit(sep, maxsplit)
+            return self._whole().rsplit(sep, maxsplit)
         if index(maxsplit) >= 0 or (sep is not None and search.overlaps_itself(sep)):
             return FieldsFromEnd(self, _cutter(sep), index(maxsplit))
         return Fields(self, _cutter(sep))
@@ -211,7 +211,7 @@ class Transforms(TextBase[View]):
         """
         "".splitlines(keepends)  # raises str's own errors
         if not self._is_long():
-            return str(self).splitlines(keepends)
+            return self._whole().splitlines(keepends)
         return Fields(self, LineEnd(bool(keepends)))
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
@@ -224,7 +224,7 @@ class Transforms(TextBase[View]):
         """
         "".encode(encoding, errors)  # raises str's own errors
         self._check_real("encode (encoded() gives it in parts)", len(self))
-        return str(self).encode(encoding, errors)
+        return self._whole().encode(encoding, errors)
 
     def encoded(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[bytes]:
         """What :meth:`encode` gives, in consecutive parts.
@@ -265,7 +265,7 @@ class Transforms(TextBase[View]):
         Cost: the text and the result, in memory.
         """
         self._check_real("format", len(self))
-        return str(self).format(*args, **kwargs)
+        return self._whole().format(*args, **kwargs)
 
     def format_map(self, mapping: Mapping[str, object], /) -> str:
         """Return a formatted version of the string, using substitutions from mapping.
@@ -276,7 +276,7 @@ class Transforms(TextBase[View]):
         Cost: the text and the result, in memory.
         """
         self._check_real("format_map", len(self))
-        return str(self).format_map(mapping)
+        return self._whole().format_map(mapping)
 
     maketrans = staticmethod(str.maketrans)
 

@@ -1,0 +1,140 @@
+"""A REPL as recursive language models have it: cells of Python over a context, with what they print cut to a limit."""
+
+import builtins
+import io
+import linecache
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from itertools import islice
+from types import CodeType
+from typing import Any, TextIO
+
+from distributed_prompt import re
+from distributed_prompt.attaching import attach
+from distributed_prompt.context import as_context
+from distributed_prompt.grep import matching_lines
+from distributed_prompt.line_pattern import LinePattern
+from distributed_prompt.prompt import DistributedPrompt
+from distributed_prompt.repl_hooks import hooked
+
+OUTPUT_LIMIT = 20_000
+_FOUND_LINES = 20
+
+
+class BoundedOutput(io.TextIOBase):
+    """A stream that passes on the first characters written to it, and counts the rest."""
+
+    def __init__(self, stream: TextIO, limit: int | None) -> None:
+        """Pass on to a stream up to so many characters; None for all."""
+        super().__init__()
+        self._stream = stream
+        self._left = sys.maxsize if limit is None else limit
+        self.left_out = 0
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, text: str, /) -> int:
+        """Pass on what there is room for."""
+        taken = text[: self._left]
+        self._stream.write(taken)
+        self._left -= len(taken)
+        self.left_out += len(text) - len(taken)
+        return len(text)
+
+    def flush(self) -> None:
+        """That of the stream."""
+        self._stream.flush()
+
+    def close_with_note(self) -> None:
+        """Say how much was left out, if anything was."""
+        if self.left_out:
+            self._stream.write(f"... + [{self.left_out:,} characters more]\n")
+            self.left_out = 0
+
+
+class Cells:
+    """A namespace that cells run in, one after the other.
+
+    Attributes:
+        namespace: its variables: ``context``, ``prompt`` (the same as a :class:`DistributedPrompt`), ``re`` (exact on
+            both; so is what ``import re`` gives), and the helpers ``cite`` and ``grep``.
+    """
+
+    def __init__(self, prompt: DistributedPrompt, *, exact: bool = False, documents: bool = False) -> None:
+        """Bind the context as :func:`~distributed_prompt.context.as_context` does."""
+        self.namespace: dict[str, Any] = {
+            "__name__": "__main__",
+            "__builtins__": hooked(dict(vars(builtins))),
+            "context": attach(_sent(as_context(prompt, exact=exact, documents=documents))),
+            "prompt": prompt,
+            "re": re,
+            "cite": _citing(prompt),
+            "grep": _finding(prompt),
+        }
+        self._cells = 0
+
+    def run(self, source: str, *, output: TextIO, errors: TextIO, limit: int | None = OUTPUT_LIMIT) -> bool:
+        """Run a cell.
+
+        Args:
+            source: its code.
+            output: where what it prints goes.
+            errors: where a traceback goes, and what it writes to ``sys.stderr``.
+            limit: characters that each of the two gets; None for all.
+
+        Returns:
+            Whether it ran to its end.
+
+        Raises:
+            SystemExit: as the cell raised it; so with KeyboardInterrupt.
+        """
+        self._cells += 1
+        name = f"<cell {self._cells}>"
+        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+        printed, complaints = BoundedOutput(output, limit), BoundedOutput(errors, limit)
+        try:
+            with redirect_stdout(printed), redirect_stderr(complaints):
+                code: CodeType = compile(source, name, "exec", dont_inherit=True)
+                exec(code, self.namespace)  # noqa: S102  # what a REPL is for
+        except Exception as error:  # noqa: BLE001  # whatever the cell raises is shown
+            complaints.write("".join(traceback.format_exception(_without_our_frames(error))))
+            return False
+        finally:
+            printed.close_with_note()
+            complaints.close_with_note()
+        return True
+
+
+def _sent(context: Any) -> Any:
+    """A context as it arrives in a REPL: where it is lazy, as its notice."""
+    return [str.__str__(item) for item in context] if isinstance(context, list) else str.__str__(context)
+
+
+def _without_our_frames(error: Exception) -> Exception:
+    """The error with the traceback of the cell alone."""
+    return error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None)
+
+
+def _citing(prompt: DistributedPrompt) -> Callable[[int], str]:
+    def cite(offset: int) -> str:
+        """Where an offset is: ``document:line``, the line counted from 1 in that document."""
+        document = prompt.document_at(offset)
+        line = prompt.line_at(offset)
+        if document is None:
+            return f"line {line + 1}"
+        return f"{document.name}:{line - prompt.line_at(document.start) + 1}"
+
+    return cite
+
+
+def _finding(prompt: DistributedPrompt) -> Callable[..., list[str]]:
+    def grep(pattern: str, limit: int = _FOUND_LINES, *, ignore_case: bool = False) -> list[str]:
+        """The first lines that match a regular expression, as ``document:line: text``."""
+        lines = matching_lines(prompt, LinePattern(pattern, ignore_case=ignore_case))
+        return [f"{line.part.name}:{line.number}: {line.text}" for line in islice(lines, limit)]
+
+    return grep

@@ -1,0 +1,124 @@
+"""Prompts for code that insists on a ``str``."""
+
+import os
+import re
+from typing import Self, cast
+from weakref import WeakValueDictionary
+
+from distributed_prompt import notices
+from distributed_prompt.characters import Characters
+from distributed_prompt.errors import AddressError
+from distributed_prompt.notices import Place
+from distributed_prompt.prompt import DistributedPrompt, open  # noqa: A004  # dp.open
+from distributed_prompt.strings import plain
+
+LAZY = "lazy"
+SHOWN_FROM_START = 1000
+SHOWN_FROM_END = 200
+
+_PRECISION = re.compile(r"\.(\d+)s?\Z")
+_PROCESS = os.urandom(8).hex()
+_characters: "WeakValueDictionary[int, Characters]" = WeakValueDictionary()
+_opened: "WeakValueDictionary[str, Characters]" = WeakValueDictionary()
+
+
+class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  # a prompt, whose results may be lazy
+    """A prompt that is a real ``str`` as well: all that Python asks of it has the prompt's answers.
+
+    Code in C that reads a string's buffer itself (``",".join([context])``, ``file.write(context)``, the standard
+    library's ``re``) meets a *notice* there: a line that says what this is, and how to use it. ``str(context)`` and so
+    ``print(context)`` show it with how the text begins and ends. A notice that comes back whole, from a file, a
+    socket or a log, can be made the text again (:mod:`distributed_prompt.attaching`).
+
+    Results are as a prompt's: strings up to ``view_threshold`` characters, and above it of this class.
+
+    Example:
+        >>> context = LazyStr(DistributedPrompt.from_text("to be or not to be"))
+        >>> isinstance(context, str), context[3:8], "not" in context, len(context)
+        (True, 'be or', True, 18)
+    """
+
+    def __new__(cls, prompt: DistributedPrompt, form: str = LAZY) -> Self:
+        """The text of a prompt, in its shards and with its limits.
+
+        Args:
+            prompt: any; it stays the one that is to be closed.
+            form: what the notice is to be made again.
+
+        Cost: no shard.
+        """
+        return cls._saying("", prompt, form)
+
+    def __init__(self, prompt: DistributedPrompt, form: str = LAZY) -> None:
+        """All is done."""
+
+    @classmethod
+    def _saying(cls, excerpt: str, prompt: DistributedPrompt, form: str = LAZY) -> Self:
+        characters, start, length = prompt._characters, prompt._start, prompt._known_length
+        _characters[id(characters)] = characters
+        limits = (prompt.view_threshold, prompt.image_limit)
+        place = Place(characters.address, _PROCESS, id(characters), start, length, *limits, form)
+        shown = f"{length:,}" if length >= 0 else "as yet uncounted"
+        words = (
+            f"[This stands for a text of {shown} characters, too long to be shown or copied whole. It is a str that is "
+            "read lazily: use slices (context[a:b]), find, count, in, split, and re on the variable itself.]"
+        )
+        text = str.__new__(cls, notices.written(words + excerpt, place))
+        return text._bind(characters, start, length, *limits, owns=False)
+
+    @classmethod
+    def _of(cls, characters: Characters, start: int, length: int, *limits: int, owns: bool = False) -> Self:
+        text = cls._saying("", DistributedPrompt._of(characters, start, length, *limits, owns=owns))
+        text._owns = owns
+        return text
+
+    @classmethod
+    def at(cls, place: Place) -> "LazyStr":
+        """The text that a notice stands for, in the shards that this process has of it if there are any.
+
+        Raises:
+            AddressError: it was made of others, or opened in another way than by its address, and is gone.
+            DPromptError: as :func:`distributed_prompt.open`.
+
+        Cost: no shard; for a notice of another process, the first time, as opening the pack.
+        """
+        characters = (_characters if place.process == _PROCESS else {}).get(place.number) or _opened.get(place.address)
+        if characters is None:
+            if not place.address:
+                message = "the text that this notice stands for exists no longer, or in another process only"
+                raise AddressError(message)
+            characters = open(place.address)._characters
+            _opened[place.address] = characters
+        return cls._of(characters, place.start, place.length, place.view_threshold, place.image_limit)
+
+    def __str__(self) -> str:
+        """The same text, with a notice that shows how it begins and ends.
+
+        Cost: the first and the last shard.
+        """
+        if len(self) <= SHOWN_FROM_START + SHOWN_FROM_END:
+            return self._whole()
+        first, last = self._text(0, SHOWN_FROM_START), self._text(len(self) - SHOWN_FROM_END, len(self))
+        excerpt = f" It begins:\n{first}\n[...]\n{last}\n[end of the text] "
+        return self._saying(excerpt, self)
+
+    def __ne__(self, other: object, /) -> bool:
+        """Return self!=value."""
+        is_equal = self.__eq__(other)
+        return is_equal if is_equal is NotImplemented else not is_equal
+
+    __hash__ = DistributedPrompt.__hash__
+
+    def __format__(self, format_spec: str, /) -> str:
+        """Return a formatted version of the string as described by format_spec.
+
+        Cost: as ``str(self)``; with a precision, that slice.
+        """
+        if precision := _PRECISION.search(format_spec):
+            return format(plain(self[: int(precision[1])]), format_spec)
+        format("", format_spec)  # raises str's own errors
+        return str(self)
+
+    def __rmod__(self, value: object, /) -> str:
+        """Return value%self, with the notice for this text."""
+        return plain(value) % str.__str__(cast("LazyStr", str(self))) if isinstance(value, str) else NotImplemented
