@@ -39,12 +39,11 @@ def repl(pack: str, source: str | None, output_limit: int, *, exact: bool, docum
         raise click.UsageError(message)
     with open_backend(pack) as backend:
         cells = Cells(DistributedPrompt(backend), exact=exact, documents=documents)
-        if source is None and sys.stdin is not None and sys.stdin.isatty():
-            banner = _BANNER.format(length=backend.pack.metadata.length, name=pack)
-            _interact(cells.namespace, banner)
+        if source is None and sys.stdin.isatty():
+            _interact(cells.namespace, _BANNER.format(length=backend.pack.metadata.length, name=pack))
             return
         if source is None:
-            source = click.get_text_stream("stdin").read()
+            source = sys.stdin.read()
         if not cells.run(source, output=sys.stdout, errors=sys.stderr, limit=output_limit or None):
             raise click.exceptions.Exit(1)
 

@@ -14,19 +14,12 @@ the text again in the REPL, and in those of recursive calls.
 
 from typing import Any
 
-from distributed_prompt import notices
 from distributed_prompt.context import as_context
+from distributed_prompt.integrations.set_up import set_up_code
 
 __all__ = ["as_context", "repl_environment"]
 
-_SET_UP = """\
-import distributed_prompt.attaching as _dprompt_attaching, distributed_prompt.repl_hooks as _dprompt_hooks
-_dprompt_hooks.notices.trust({key!r})
-__builtins__ = _dprompt_hooks.hooked(__builtins__)
-context_0 = context = _dprompt_attaching.attach(context_0)
-"""
 # Each cell is a process of its own there.
-_SET_UP_BY_CELL = "dprompt_hooks = _dprompt_hooks.Hooks({key!r})\n"
 _BY_CELL = ("docker", "modal", "e2b", "daytona", "prime")
 
 
@@ -40,6 +33,7 @@ def repl_environment(environment: str = "local", **environment_kwargs: Any) -> d
 
     Cost: no shard.
     """
-    code = _SET_UP + (_SET_UP_BY_CELL if environment in _BY_CELL else "")
-    setup_code = code.format(key=notices.key()) + environment_kwargs.pop("setup_code", "")
+    hooks = "dprompt_hooks" if environment in _BY_CELL else ""
+    code = set_up_code("context_0 = context", "context_0", hooks=hooks)
+    setup_code = code + environment_kwargs.pop("setup_code", "")
     return {"environment": environment, "environment_kwargs": {**environment_kwargs, "setup_code": setup_code}}
