@@ -16,7 +16,7 @@ SAMPLE_SECONDS = 0.002
 
 
 class Watched:
-    """Watches this process while a block runs.
+    """Watches a process while a block runs, this one if no other is named.
 
     Attributes:
         peak_bytes: the most that there was; known when the block has ended.
@@ -24,9 +24,13 @@ class Watched:
 
     peak_bytes = 0
 
+    def __init__(self, pid: int | None = None) -> None:
+        """Name the process."""
+        self._pid = os.getpid() if pid is None else pid
+
     def __enter__(self) -> Self:
         """Start the other process, and wait until it looks."""
-        command = [sys.executable, "-S", str(Path(__file__).resolve()), str(os.getpid())]
+        command = [sys.executable, "-S", str(Path(__file__).resolve()), str(self._pid)]
         self._watcher = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._output().readline()
         return self
@@ -52,7 +56,13 @@ def main() -> None:
             # Once more after the end, so that what is there then is seen.
             done = bool(select.select([sys.stdin], [], [], SAMPLE_SECONDS)[0])
             status.seek(0)
-            fields = status.read().split()
+            try:
+                fields = status.read().split()
+            except ProcessLookupError:
+                break
+            if b"RssAnon:" not in fields:
+                # It has ended, and nobody has asked how.
+                break
             peak = max(peak, int(fields[fields.index(b"RssAnon:") + 1]) * 1024)
     print(peak)
 

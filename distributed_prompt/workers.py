@@ -36,6 +36,8 @@ class _Pool:
         self.reset()
         os.register_at_fork(after_in_child=self.reset)
 
+    is_used = True
+
     def reset(self) -> None:
         self._lock = Lock()
         self._executor: ThreadPoolExecutor | None = None
@@ -58,6 +60,16 @@ class _Pool:
 _pool = _Pool()
 
 
+def use_no_threads() -> None:
+    """From now on do all work on the threads that ask for it: for processes whose owner allows no others."""
+    _pool.is_used = False
+
+
+def uses_threads() -> bool:
+    """Whether there may be threads of ours."""
+    return _pool.is_used
+
+
 def map_ahead(
     function: Callable[[Task], Result], tasks: Iterable[Task], executor: Executor | None = None
 ) -> Generator[Result]:
@@ -67,6 +79,17 @@ def map_ahead(
     results as there are workers. Closing the iterator cancels what has not begun; it waits for nothing, since
     the garbage collector may do it on any thread, whatever locks that holds.
     """
+    if executor or _pool.is_used:
+        return _ahead(function, tasks, executor)
+    return _one_by_one(function, tasks)
+
+
+def _one_by_one(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Generator[Result]:
+    for task in tasks:
+        yield function(task)
+
+
+def _ahead(function: Callable[[Task], Result], tasks: Iterable[Task], executor: Executor | None) -> Generator[Result]:
     pending: deque[tuple[Task, Future[Result], int]] = deque()
     submit = executor.submit if executor else _pool.submit
     ahead = _EXECUTOR_AHEAD if executor else _AHEAD

@@ -8,6 +8,7 @@ the next of its cells; anything else for a question, which a function answers.
 
 import argparse
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ Messages = list[dict[str, str]]
 MODEL = "scripted"
 _SEPARATOR = "\n# ---\n"
 _WORD_CHARACTERS = 4
+_TURN = re.compile(r"\[\[ ## iteration ## \]\]\s*(\d+)/")
 
 
 class Script:
@@ -54,6 +56,19 @@ class Script:
         cells = self._cells if "Answer the following" in messages[1]["content"] else self._child_cells
         turn = sum(message["role"] == "assistant" for message in messages)
         return f"```repl\n{cells[min(turn, len(cells) - 1)].strip()}\n```"
+
+
+class DspyScript(Script):
+    """What a model says to ``dspy.RLM``: the same cells, in the form that DSPy asks for."""
+
+    def __call__(self, messages: Messages) -> str:
+        """The answer to a conversation."""
+        self.received.append(messages)
+        turns = _TURN.findall(messages[-1]["content"])
+        if not turns:
+            return self._answer(messages[-1]["content"])
+        cell = self._cells[min(int(turns[-1]), len(self._cells)) - 1].strip()
+        return f"[[ ## reasoning ## ]]\nNext.\n\n[[ ## code ## ]]\n```python\n{cell}\n```\n\n[[ ## completed ## ]]"
 
 
 class _Handler(BaseHTTPRequestHandler):

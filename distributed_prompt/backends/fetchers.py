@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 from distributed_prompt.locks import Lock
+from distributed_prompt.workers import uses_threads
 
 THREADS = 32
 _IDLE_SECONDS = 10
@@ -71,6 +72,9 @@ _fetchers = _Fetchers()
 def submit(task: Task) -> None:
     """Have a task done soon. It tells by itself what became of it, and raises nothing.
 
-    At the interpreter's exit, when no thread starts any more, it is done at once.
+    At the interpreter's exit, when no thread starts any more, it is done at once; so it is where no thread may start.
     """
-    _fetchers.submit(task)
+    if uses_threads():
+        _fetchers.submit(task)
+    else:
+        task()

@@ -50,8 +50,11 @@ class PromptInput(SandboxSerializable):
         return str.__str__(text).encode("utf-8", "surrogatepass")
 
     def sandbox_assignment(self, var_name: str, data_expr: str) -> str:
-        """Code that makes the text of it."""
-        return set_up_code(var_name, data_expr, hooks="_dprompt_hook")
+        """Code that makes the text of it.
+
+        The interpreter's worker makes its builtins anew for each cell, and ends if a cell leaves a thread behind.
+        """
+        return set_up_code(var_name, data_expr, hooks="_dprompt_hooked", threads=False)
 
     def rlm_preview(self, max_chars: int = 500) -> str:
         """Its length, how it is to be used, and how it begins."""
