@@ -63,6 +63,7 @@ def served(pack: Path) -> Iterator[tuple[str, dict[str, str]]]:
     start = start_ceph if "ceph" in available() else start_ministack
     with tempfile.TemporaryDirectory() as folder, start(Path(folder) / "server") as server:
         os.environ.update(server.environment())
+        server.client().create_bucket(Bucket=BUCKET)
         address = f"s3://{BUCKET}/corpus.dprompt"
         dp.push(pack, address)
         yield address, server.environment()
