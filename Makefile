@@ -9,7 +9,7 @@ CORPUS ?= stdlib
 COPIES ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all cover lint format types layers check golden methods bench bench-documents bench-strings bench-search s3-server long soak clean
+.PHONY: help setup demo test test-all cover lint format types layers check golden methods bench bench-documents bench-strings bench-search bench-far bench-rlm integrations s3-server long soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -22,6 +22,12 @@ $(VENV)/ready: pyproject.toml
 	touch $@
 
 setup: $(VENV)/ready ## make the environment in .venv
+
+$(VENV)/integrations: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group integrations
+	touch $@
+
+integrations: $(VENV)/integrations ## add rlms and dspy to it: for their tests, examples/ and bench-rlm
 
 demo: $(VENV)/ready ## pack the standard library, look into it, get it back
 	$(BIN)/python -m tools.demo
@@ -68,6 +74,12 @@ bench-strings: $(VENV)/ready ## measure as_str() and what makes new texts agains
 
 bench-search: $(VENV)/ready ## measure searching against str, re, ripgrep and zstd; 16 GB of memory, 5 of disk
 	$(BIN)/python -m bench.search
+
+bench-far: $(VENV)/ready ## measure packs on an S3 server of this machine, 0 and 25 ms away
+	$(BIN)/python -m bench.far
+
+bench-rlm: $(VENV)/integrations ## measure whole runs of RLMs with a scripted model; 20 GB of memory
+	$(BIN)/python -m bench.rlm --corpus linux --s3
 
 s3-server: $(VENV)/ready ## start an S3 server on this machine, to try the README's S3 section; Ctrl-C stops it
 	$(BIN)/python -m tools.s3_server
