@@ -21,7 +21,8 @@ from distributed_prompt.backends.blocks import (
 )
 from distributed_prompt.backends.file_backend import FileBackend
 from distributed_prompt.backends.output import OutputFile, refusals
-from distributed_prompt.backends.s3_client import S3Object, UnsupportedError, etag_of, typed
+from distributed_prompt.backends.s3_client import S3Object, etag_of
+from distributed_prompt.backends.s3_errors import UnsupportedError, typed
 from distributed_prompt.backends.sidecar import Remote, are_equal, check_is_pack
 from distributed_prompt.errors import CorruptPackError, DPromptError, PackChangedError, RemoteError
 from distributed_prompt.workers import Progress, map_ahead

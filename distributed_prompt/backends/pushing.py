@@ -21,16 +21,8 @@ from distributed_prompt.backends.blocks import (
     new_hash,
     plan,
 )
-from distributed_prompt.backends.s3_client import (
-    CREDENTIALS_HINT,
-    ObjectState,
-    S3Object,
-    UnsupportedError,
-    UploadLostError,
-    bare_etag,
-    etag_of,
-    typed,
-)
+from distributed_prompt.backends.s3_client import ObjectState, S3Object, bare_etag, etag_of
+from distributed_prompt.backends.s3_errors import CREDENTIALS_HINT, UnsupportedError, UploadLostError, typed
 from distributed_prompt.backends.sidecar import Remote, are_equal, check_is_pack, put_sidecar
 from distributed_prompt.errors import (
     AccessError,

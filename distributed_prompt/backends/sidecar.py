@@ -13,7 +13,8 @@ from distributed_prompt.backends.blocks import (
     block_size,
     joined_etag,
 )
-from distributed_prompt.backends.s3_client import ObjectState, S3Object, typed
+from distributed_prompt.backends.s3_client import ObjectState, S3Object
+from distributed_prompt.backends.s3_errors import typed
 from distributed_prompt.errors import AccessError, NotAPackError, PackNotFoundError
 from distributed_prompt.store.lmdb_pages import is_lmdb
 from distributed_prompt.store.sqlite_header import APPLICATION_ID, is_sqlite

@@ -28,7 +28,8 @@ from click.testing import CliRunner
 import distributed_prompt as dp
 from distributed_prompt.backends import blocks, pulling, pushing
 from distributed_prompt.backends.blocks import SIDECAR_SUFFIX, Manifest, block_count
-from distributed_prompt.backends.s3_client import ObjectState, S3Object, typed
+from distributed_prompt.backends.s3_client import ObjectState, S3Object
+from distributed_prompt.backends.s3_errors import typed
 from distributed_prompt.backends.sync import PullResult, PushResult, pull, push, sync
 from distributed_prompt.cli import syncing as _commands  # noqa: F401  # which registers them
 from distributed_prompt.cli.group import main
