@@ -49,15 +49,16 @@ class LinePattern:
             raise ArgumentError(message) from error
         self._within_lines, self._is_local = within_lines(self.compiled)
         self._required = required(self.compiled)
-        only = self._required[0] if len(self._required) == 1 else None
-        self._literal = only.text if only and not only.ignore_case else ""
+        # With these, the lines that hold one are found faster than a pattern is tried at each character.
+        is_exact = not any(literal.ignore_case for literal in self._required)
+        self._literals = tuple(literal.text for literal in self._required) if is_exact else ()
         self.longest_literal = max((len(literal.text) for literal in self._required), default=0)
         self._selects_empty = self.compiled.search("") is not None
 
     def literals(self, prompt: DistributedPrompt, start: int, stop: int) -> Iterator[int]:
         """Where in a range one of the literals is of which each selected line has one; may overlap others unseen."""
-        if self._literal:
-            return prompt.find_all(self._literal, start, stop)
+        if len(self._literals) == 1:
+            return prompt.find_all(self._literals[0], start, stop)
         found = (
             f"(?i:{re.escape(each.text)})" if each.ignore_case else re.escape(each.text) for each in self._required
         )
@@ -69,12 +70,14 @@ class LinePattern:
 
     def may_match(self, text: str) -> bool:
         """Whether any line of a text can be selected, of several documents even where they meet within a line."""
-        return self._within_lines is None or not self._is_local or self._within_lines.search(text) is not None
+        if self._within_lines is None or self._literals or not self._is_local:
+            return True
+        return self._within_lines.search(text) is not None
 
     def hits(self, text: str) -> Iterator[tuple[int, int, int, int]]:
         """Each line of a text that is selected: its start and stop, and those of its first match."""
-        if self._within_lines is None or self._literal:
-            for start, stop in _lines_with(self._literal, text):
+        if self._within_lines is None or self._literals:
+            for start, stop in _lines_with(self._literals or ("",), text):
                 match = self.compiled.search(text[start:stop])
                 if match:
                     yield start, stop, start + match.start(), start + match.end()
@@ -91,10 +94,18 @@ class LinePattern:
             start = stop + 1
 
 
-def _lines_with(literal: str, text: str) -> Iterator[tuple[int, int]]:
-    """Start and stop of each line of a text that a literal begins in; every line has the empty one."""
-    start = 0
-    while start < len(text) and (position := text.find(literal, start)) >= 0:
+def _lines_with(literals: tuple[str, ...], text: str) -> Iterator[tuple[int, int]]:
+    """Start and stop of each line of a text that one of some literals begins in; every line has the empty one."""
+    start, length = 0, len(text)
+    next_of = dict.fromkeys(literals, -1)
+    while start < length:
+        for literal, position in next_of.items():
+            if position < start:
+                found = text.find(literal, start)
+                next_of[literal] = found if found >= 0 else length
+        position = min(next_of.values())
+        if position == length:
+            return
         start = text.rfind("\n", start, position) + 1 or start
         stop = text.find("\n", position)
         stop = stop if stop >= 0 else len(text)
