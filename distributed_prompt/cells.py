@@ -15,12 +15,15 @@ from distributed_prompt import re
 from distributed_prompt.attaching import attach
 from distributed_prompt.context import as_context
 from distributed_prompt.grep import matching_lines
+from distributed_prompt.lazy_str import LazyStr
 from distributed_prompt.line_pattern import LinePattern
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.repl_hooks import hooked
+from distributed_prompt.strings import plain
 
 OUTPUT_LIMIT = 20_000
 _FOUND_LINES = 20
+_PASSED_CHARACTERS = 2**20
 
 
 class BoundedOutput(io.TextIOBase):
@@ -38,12 +41,17 @@ class BoundedOutput(io.TextIOBase):
         return True
 
     def write(self, text: str, /) -> int:
-        """Pass on what there is room for."""
-        taken = text[: self._left]
-        self._stream.write(taken)
-        self._left -= len(taken)
-        self.left_out += len(text) - len(taken)
-        return len(text)
+        """Pass on what there is room for; of a lazy text, unlike other streams, the characters."""
+        length = len(text)
+        taken = min(length, self._left)
+        if isinstance(text, LazyStr):
+            for chunk in text.view(0, taken).chunks(_PASSED_CHARACTERS):
+                self._stream.write(plain(chunk))
+        else:
+            self._stream.write(text[:taken])
+        self._left -= taken
+        self.left_out += length - taken
+        return length
 
     def flush(self) -> None:
         """That of the stream."""

@@ -113,6 +113,26 @@ class TextReader(io.TextIOBase):
         self._offset += left if size is None or size < 0 else min(size, left)
         return self._text if not start and self._offset == len(self._text) else self._text[start : self._offset]
 
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def tell(self) -> int:
+        """The offset in characters."""
+        return self._offset
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to an offset in characters; from elsewhere than the beginning only by 0, as with all text files."""
+        if whence != io.SEEK_SET and offset:
+            message = "can't do nonzero cur-relative or end-relative seeks"
+            raise io.UnsupportedOperation(message)
+        if offset < 0:
+            message = f"negative seek position {offset}"
+            raise ValueError(message)
+        at = {io.SEEK_SET: offset, io.SEEK_CUR: self._offset, io.SEEK_END: len(self._text)}[whence]
+        self._offset = min(at, len(self._text))
+        return self._offset
+
     def readline(self, size: int = -1, /) -> str:  # type: ignore[override]  # positional, as io has it
         """The next line with its end; at most so many characters of it."""
         at = self._text.find("\n", self._offset)

@@ -121,6 +121,9 @@ class _Slice(LazySequence[Item_co]):
     def item(self, number: int) -> Item_co:
         return self._base.item(self._indices[number])
 
+    def part(self, indices: range) -> "list[Item_co] | LazySequence[Item_co]":
+        return self._base.part(self._indices[indices.start : indices.stop : indices.step] if indices else range(0))
+
 
 class Chunks(LazySequence[Item_co]):
     """A text in chunks of one length that may overlap."""
