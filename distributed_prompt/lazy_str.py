@@ -2,8 +2,9 @@
 
 import os
 import re
+from collections import deque
 from typing import Self, cast
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from distributed_prompt import notices
 from distributed_prompt.characters import Characters
@@ -17,8 +18,11 @@ SHOWN_FROM_START = 1000
 SHOWN_FROM_END = 200
 
 _PRECISION = re.compile(r"\.(\d+)s?\Z")
-_PROCESS = os.urandom(8).hex()
-_characters: "WeakValueDictionary[int, Characters]" = WeakValueDictionary()
+_NAME_BYTES = 8
+_names: "WeakKeyDictionary[Characters, str]" = WeakKeyDictionary()
+_characters: "WeakValueDictionary[str, Characters]" = WeakValueDictionary()
+# Those of texts that were shown, for whom nothing but their notice may be left: of f"Summarise: {context.lower()}".
+_shown: "deque[Characters]" = deque(maxlen=16)
 _opened: "WeakValueDictionary[str, Characters]" = WeakValueDictionary()
 
 
@@ -55,9 +59,10 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
     @classmethod
     def _saying(cls, excerpt: str, prompt: DistributedPrompt, form: str = LAZY) -> Self:
         characters, start, length = prompt._characters, prompt._start, prompt._known_length
-        _characters[id(characters)] = characters
+        name = _names.setdefault(characters, os.urandom(_NAME_BYTES).hex())
+        _characters[name] = characters
         limits = (prompt.view_threshold, prompt.image_limit)
-        place = Place(characters.address, _PROCESS, id(characters), start, length, *limits, form)
+        place = Place(characters.address, name, start, length, *limits, form)
         shown = f"{length:,}" if length >= 0 else "as yet uncounted"
         words = (
             f"[This stands for a text of {shown} characters, too long to be shown or copied whole. It is a str that is "
@@ -82,7 +87,7 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
 
         Cost: no shard; for a notice of another process, the first time, as opening the pack.
         """
-        characters = (_characters if place.process == _PROCESS else {}).get(place.number) or _opened.get(place.address)
+        characters = _characters.get(place.name) or _opened.get(place.address)
         if characters is None:
             if not place.address:
                 message = "the text that this notice stands for exists no longer, or in another process only"
@@ -99,7 +104,8 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
         if len(self) <= SHOWN_FROM_START + SHOWN_FROM_END:
             return self._whole()
         first, last = self._text(0, SHOWN_FROM_START), self._text(len(self) - SHOWN_FROM_END, len(self))
-        excerpt = f" It begins:\n{first}\n[...]\n{last}\n[end of the text] "
+        _shown.append(self._characters)
+        excerpt = _legible(f" It begins:\n{first}\n[...]\n{last}\n[end of the text] ")
         return self._saying(excerpt, self)
 
     def __ne__(self, other: object, /) -> bool:
@@ -122,3 +128,8 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
     def __rmod__(self, value: object, /) -> str:
         """Return value%self, with the notice for this text."""
         return plain(value) % str.__str__(cast("LazyStr", str(self))) if isinstance(value, str) else NotImplemented
+
+
+def _legible(text: str) -> str:
+    """What any file takes, and gives back as it is: no lone surrogates, and line ends that it does not change."""
+    return text.encode("utf-8", "replace").decode().replace("\r\n", "\n").replace("\r", "\n")

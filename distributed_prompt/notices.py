@@ -24,8 +24,7 @@ class Place(NamedTuple):
 
     Attributes:
         address: of the pack; empty for what no other process can open.
-        process: what the process that wrote the notice calls itself.
-        number: of the characters in that process.
+        name: of the characters, by which the process that wrote the notice knows them.
         start: offset of the first one.
         length: how many, or below 0 if nobody has asked yet.
         view_threshold: as the prompt's.
@@ -34,8 +33,7 @@ class Place(NamedTuple):
     """
 
     address: str
-    process: str
-    number: int
+    name: str
     start: int
     length: int
     view_threshold: int
@@ -56,10 +54,10 @@ def key() -> str:
     return _keys[0].hex()
 
 
-def trust(key: str) -> None:
-    """Believe the notices of the process with this key, too."""
-    if bytes.fromhex(key) not in _keys:
-        _keys.append(bytes.fromhex(key))
+def adopt(key: str) -> None:
+    """Seal with the key of another process from now on, so that each believes the other's notices."""
+    own = bytes.fromhex(key)
+    _keys[:] = [own, *(other for other in _keys if other != own)]
 
 
 def written(words: str, place: Place) -> str:

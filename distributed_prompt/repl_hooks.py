@@ -49,7 +49,7 @@ class Hooks:
     def __init__(self, key: str) -> None:
         """Believe the notices of the process with a key, and hook this one."""
         self._key = key
-        notices.trust(key)
+        notices.adopt(key)
         hooked(vars(builtins))
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -70,7 +70,7 @@ def _import(
     level: int = 0,
 ) -> Any:
     """``__import__``, which gives the exact ``re`` to the REPL's own code."""
-    if name == "re" and not level and (globals is None or globals.get("__spec__") is None):
+    if name == "re" and not level and globals is not None and globals.get("__spec__") is None:
         return re
     return original(name, globals, locals, fromlist, level)
 
@@ -78,8 +78,11 @@ def _import(
 def _open(original: Any, file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
     """``open``, which gives the text for a file that holds nothing but its notice."""
     stream = original(file, mode, *arguments, **options)
-    if mode in {"r", "rt", "tr"} and _is_short(stream):
-        content = stream.read()
+    if mode in {"r", "rt", "tr"} and not isinstance(file, int) and _is_short(stream):
+        try:
+            content = stream.read()
+        except UnicodeDecodeError:
+            content = ""
         stream.seek(0)
         text = attach(content)
         if text is not content and isinstance(text, str):

@@ -3,7 +3,7 @@
 from distributed_prompt import notices
 
 _IMPORTS = "import distributed_prompt.attaching as _dprompt_attaching, distributed_prompt.repl_hooks as _dprompt_hooks"
-_HOOKED_NAMESPACE = "_dprompt_hooks.notices.trust({key!r}); __builtins__ = _dprompt_hooks.hooked(__builtins__)"
+_HOOKED_NAMESPACE = "_dprompt_hooks.notices.adopt({key!r}); __builtins__ = _dprompt_hooks.hooked(__builtins__)"
 _HOOKED_PROCESS = "{hooks} = _dprompt_hooks.Hooks({key!r})"
 _NO_THREADS = "import distributed_prompt.workers as _dprompt_workers; _dprompt_workers.use_no_threads()"
 _ATTACHED = "{target} = _dprompt_attaching.attach({source})"
@@ -21,7 +21,5 @@ def set_up_code(target: str, source: str, *, hooks: str = "", threads: bool = Tr
 
     Cost: no shard.
     """
-    lines = [_IMPORTS, _HOOKED_PROCESS if hooks else _HOOKED_NAMESPACE, _ATTACHED]
-    if not threads:
-        lines.append(_NO_THREADS)
+    lines = [_IMPORTS, *([] if threads else [_NO_THREADS]), _HOOKED_PROCESS if hooks else _HOOKED_NAMESPACE, _ATTACHED]
     return "".join(line.format(key=notices.key(), hooks=hooks, target=target, source=source) + "\n" for line in lines)

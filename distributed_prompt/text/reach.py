@@ -35,6 +35,7 @@ class Reach:
             None if it cannot be said.
         is_nested: whether unbounded repeats have others inside. Attempts may then take exponential time to fail; in a
             window, those would that begin in the context, where the text is cut, and that succeed in the whole text.
+        pattern: whose attempts these are.
     """
 
     left: int
@@ -42,6 +43,11 @@ class Reach:
     endless: "re.Pattern[str] | None"
     within: "re.Pattern[str] | None" = None
     is_nested: bool = False
+    pattern: "re.Pattern[str] | None" = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """The pattern: patterns that are made of parts of others cannot be pickled."""
+        return reach, (self.pattern,)
 
     def context(self, text: str) -> int | None:
         """How many characters of what follows decide all attempts that begin before; None if the text is too short.
@@ -78,7 +84,7 @@ def reach(pattern: "re.Pattern[str]") -> Reach | None:
             return None
         endless = analysis.runs(analysis.sets, pattern.flags)
         within = analysis.runs(analysis.items, pattern.flags) if analysis.is_within else None
-        return Reach(extent.left + 1, others, endless, within, analysis.is_nested)
+        return Reach(extent.left + 1, others, endless, within, analysis.is_nested, pattern)
     except _UnknownError:
         return None
 
