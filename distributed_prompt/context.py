@@ -15,6 +15,7 @@ def as_context(
     *,
     exact: bool = False,
     documents: bool = False,
+    lazy: bool = False,
     view_threshold: int | None = None,
 ) -> Any:
     """What to hand to a recursive language model for a text.
@@ -24,11 +25,13 @@ def as_context(
         exact: in the REPL, the context is the mapped string of ``as_str()`` instead: right even for code in C that
             reads it, at the price of an image on disk, and of a log with the whole text in it if there is a logger.
         documents: in the REPL, the context is the sequence of documents that the pack was made of.
+        lazy: make a :class:`~distributed_prompt.lazy_str.LazyStr` even of a short text, for cells that use a prompt's
+            other methods, such as ``context.document_at(offset)``.
         view_threshold: above how many characters results in the REPL are lazy, instead of the prompt's.
 
     Returns:
         A :class:`~distributed_prompt.lazy_str.LazyStr`, in a list for ``documents``; an ordinary string for a text
-        that is not longer than ``view_threshold``.
+        that is not longer than ``view_threshold``, unless it is to be lazy.
 
     Raises:
         ArgumentError: both forms at once.
@@ -44,6 +47,6 @@ def as_context(
         prompt.view_threshold = view_threshold
     if documents:
         return [LazyStr(prompt, DOCUMENTS)]
-    if len(prompt) <= prompt.view_threshold:
+    if len(prompt) <= prompt.view_threshold and not lazy:
         return plain(prompt)
     return LazyStr(prompt, EXACT if exact else LAZY)

@@ -12,6 +12,7 @@ from distributed_prompt.errors import ArgumentError
 Item_co = TypeVar("Item_co", covariant=True)
 _SHOWN_ITEMS = 6
 _SHOWN_CHARACTERS = 60
+_TAKEN_ITEMS = 1000
 
 
 class LazySequence(Sequence[Item_co]):
@@ -122,7 +123,16 @@ class _Slice(LazySequence[Item_co]):
         return self._base.item(self._indices[number])
 
     def part(self, indices: range) -> "list[Item_co] | LazySequence[Item_co]":
-        return self._base.part(self._indices[indices.start : indices.stop : indices.step] if indices else range(0))
+        if not indices:
+            return self._base.part(range(0))
+        first, step = self._indices[indices[0]], self._indices.step * indices.step
+        return self._base.part(range(first, first + step * len(indices), step))
+
+    def __iter__(self) -> Iterator[Item_co]:
+        for at in range(0, len(self._indices), _TAKEN_ITEMS):
+            indices = self._indices[at : at + _TAKEN_ITEMS]
+            part = self._base.part(indices)
+            yield from part if isinstance(part, list) else map(self._base.item, indices)
 
 
 class Chunks(LazySequence[Item_co]):

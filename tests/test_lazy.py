@@ -192,6 +192,41 @@ def test_lines_are_split_as_by_str(data: st.DataObject, pair: Pair, keepends: bo
     check_list(data, prompt.lower().splitlines(keepends), text.lower().splitlines(keepends))
 
 
+ends = st.one_of(st.none(), st.integers(-70, 70))
+SPLITS: dict[str, Callable[[Any], Any]] = {
+    "split(sep)": lambda text: text.split("a"),
+    "split(longer sep)": lambda text: text.split("aa"),
+    "split(newline)": lambda text: text.split("\n"),
+    "split()": lambda text: text.split(),
+    "split(sep, 3)": lambda text: text.split("a", 3),
+    "rsplit(sep, 3)": lambda text: text.rsplit("a", 3),
+    "rsplit(longer sep)": lambda text: text.rsplit("aa"),
+    "rsplit(None, 3)": lambda text: text.rsplit(None, 3),
+    "splitlines()": lambda text: text.splitlines(),
+    "splitlines(True)": lambda text: text.splitlines(keepends=True),
+}
+
+
+@pytest.mark.parametrize("name", SPLITS)
+@given(
+    text=st.text("a\n\r \x85é", max_size=60),
+    shard_size=st.sampled_from([1, 2, 3, 7, 60]),
+    threshold=st.integers(0, 40),
+    first=st.tuples(ends, ends, st.sampled_from([None, 2, -1, -3])),
+    second=st.tuples(ends, ends, st.sampled_from([None, 2, -1])),
+)
+def test_slices_of_slices_of_fields_are_those_of_a_list(
+    name: str, text: str, shard_size: int, threshold: int, first: tuple[Any, ...], second: tuple[Any, ...]
+) -> None:
+    prompt = DistributedPrompt.from_text(text, shard_size=shard_size)
+    prompt.view_threshold = threshold
+    expected, found = SPLITS[name](text), SPLITS[name](prompt)
+    for part in (slice(*first), slice(*second)):
+        expected, found = expected[part], found[part]
+        assert [str(field) for field in found] == expected
+        assert len(found) == len(expected)
+
+
 @pytest.mark.parametrize(
     "encoding", ["utf-8", "utf-16", "utf-32-le", "utf-8-sig", "latin-1", "unicode_escape", "cp1252"]
 )

@@ -20,6 +20,7 @@ Messages = list[dict[str, str]]
 MODEL = "scripted"
 _SEPARATOR = "\n# ---\n"
 _WORD_CHARACTERS = 4
+_POLL_SECONDS = 0.02
 _TURN = re.compile(r"\[\[ ## iteration ## \]\]\s*(\d+)/")
 
 
@@ -103,6 +104,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
+class _Server(ThreadingHTTPServer):
+    """A server that batches of questions find open."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+
 @contextmanager
 def serving(say: Callable[[Messages], str]) -> Iterator[dict[str, str]]:
     """Serve on a free port of this machine.
@@ -111,9 +119,8 @@ def serving(say: Callable[[Messages], str]) -> Iterator[dict[str, str]]:
         The arguments of a client: ``base_url``, ``api_key``, ``model_name``.
     """
     handler = type("Handler", (_Handler,), {"say": staticmethod(say)})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+    with _Server(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), daemon=True)
         thread.start()
         try:
             url = f"http://127.0.0.1:{server.server_port}/v1"

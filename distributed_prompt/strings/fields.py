@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from distributed_prompt.caching import cached
 from distributed_prompt.derived.separators import Newlines, Separators, Tally
@@ -11,11 +11,12 @@ from distributed_prompt.derived.stepped import Stepped
 from distributed_prompt.derived.walk import Range, walk
 from distributed_prompt.sequences import LazySequence
 from distributed_prompt.shards import Shards
-from distributed_prompt.strings.base import TextBase
+from distributed_prompt.strings.base import TextBase, plain
 from distributed_prompt.text.edges import first_kept, last_kept
 from distributed_prompt.text.splitting import Cutter, LineEnd, Separator, Whitespace
 
 View = TypeVar("View")
+_FEW_ITEMS = 4
 
 
 class Fields(LazySequence[str | View], Generic[View]):
@@ -106,9 +107,17 @@ class Fields(LazySequence[str | View], Generic[View]):
         """The item of a number (from 0) that is in range."""
         return self._text._cut(*self.bounds(number))
 
+    def _split(self, text: str, separators: int) -> list[str]:
+        """The fields of a part of the text, which begins and ends as some do; none if that takes more than the part."""
+        if isinstance(self._cutter, Separator):
+            return text.split(self._cutter.sep, separators)
+        if isinstance(self._cutter, Whitespace):
+            return text.split(None, separators)
+        return text.splitlines(self._keeps_ends) if isinstance(self._cutter, LineEnd) else []
+
     def part(self, indices: range) -> "list[str | View] | LazySequence[str | View]":
         """Items at indices that are in range: a list if they span no more than ``view_threshold`` characters."""
-        return _real(self, self._text.view_threshold, indices) or super().part(indices)
+        return _real(self, indices) or super().part(indices)
 
     def __iter__(self) -> Iterator[str | View]:
         """All items in one pass."""
@@ -156,16 +165,26 @@ class FieldsFromEnd(LazySequence[str | View], Generic[View]):
         """The item of a number (from 0) that is in range."""
         return self._text._cut(*self.bounds(number))
 
+    def _split(self, text: str, separators: int) -> list[str]:
+        return text.rsplit(self._cutter.sep if isinstance(self._cutter, Separator) else None, separators)
+
     def part(self, indices: range) -> "list[str | View] | LazySequence[str | View]":
         """As that of :class:`Fields`."""
-        return _real(self, self._text.view_threshold, indices) or super().part(indices)
+        return _real(self, indices) or super().part(indices)
 
 
-def _real(fields: "Fields[View] | FieldsFromEnd[View]", limit: int, indices: range) -> "list[str | View] | None":
-    """Some items as a list if they lie within so many characters."""
+def _real(fields: "Fields[View] | FieldsFromEnd[View]", indices: range) -> "list[str | View] | None":
+    """Some items as a list if they lie within ``view_threshold`` characters."""
+    text = fields._text
     if not indices:
         return None
     first, last = sorted((indices[0], indices[-1]))
-    if fields.bounds(last)[1] - fields.bounds(first)[0] > limit:
+    start, stop = fields.bounds(first)[0], fields.bounds(last)[1]
+    if stop - start > text.view_threshold:
         return None
+    if abs(indices.step) == 1 and len(indices) > _FEW_ITEMS:
+        items: list[str | View] = list(fields._split(plain(cast("str", text._cut(start, stop))), last - first))
+        # Line ends leave nothing of an empty last line.
+        if len(items) == len(indices):
+            return items[:: indices.step]
     return [fields.item(number) for number in indices]
