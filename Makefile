@@ -79,7 +79,7 @@ bench-far: $(VENV)/ready ## measure packs on an S3 server of this machine, 0 and
 	$(BIN)/python -m bench.far
 
 bench-rlm: $(VENV)/integrations ## measure whole runs of RLMs with a scripted model; 20 GB of memory
-	$(BIN)/python -m bench.rlm --corpus linux --s3
+	$(BIN)/python -m bench.rlm --s3
 
 s3-server: $(VENV)/ready ## start an S3 server on this machine, to try the README's S3 section; Ctrl-C stops it
 	$(BIN)/python -m tools.s3_server

@@ -1,12 +1,13 @@
 """A recursive language model over a text larger than memory, lazily and as an ordinary string: prints a table.
 
-    python -m bench.rlm --corpus linux                  the released rlms and dspy
-    python -m bench.rlm --corpus linux --s3             from an object on an S3 server of this machine, too
-    python -m bench.rlm --plain-characters 100000000    how much of the corpus the ordinary string gets
+    python -m bench.rlm                                 the released rlms and dspy, on linux-ascii
+    python -m bench.rlm --s3                            from an object on an S3 server of this machine, too
+    python -m bench.rlm --part-characters 100000000     how much of linux the ordinary string gets
 
 The model is scripted, and its cells are those of bench/rlm_cells.py. What they print is compared with what they print
-on an ordinary string without any RLM. An RLM with an ordinary string keeps three copies of it, and writes it to its
-log twice a cell: so it gets a part of the corpus only.
+on an ordinary string without any RLM. That takes ten times the memory of the string, so the large corpus is ASCII.
+An RLM with an ordinary string keeps three copies of it, and writes it to its log twice a cell: so it gets a part of
+another corpus only, which has characters of four bytes.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from bench.run import ROOT
 from tools.make_corpus import make
 from tools.s3_server import BUCKET, available, start_ceph, start_ministack
 
-_PLAIN_CHARACTERS = 100_000_000
+_PART_CHARACTERS = 100_000_000
 _MEGA = 1e6
 
 
@@ -72,8 +73,9 @@ def served(pack: Path) -> Iterator[tuple[str, dict[str, str]]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", default="stdlib", help="a corpus of tools/make_corpus.py")
-    parser.add_argument("--plain-characters", type=int, default=_PLAIN_CHARACTERS, metavar="N")
+    parser.add_argument("--corpus", default="linux-ascii", help="a corpus of tools/make_corpus.py")
+    parser.add_argument("--part-of", default="linux", metavar="CORPUS", help="what the ordinary string is a part of")
+    parser.add_argument("--part-characters", type=int, default=_PART_CHARACTERS, metavar="N", help="of how much")
     parser.add_argument("--s3", action="store_true", help="from an object, too")
     arguments = parser.parse_args()
     text = make(arguments.corpus)
@@ -90,11 +92,10 @@ def main() -> None:
                 got = child("rlms", address, environment=environment)
                 print(row("rlms, lazy, from S3", length, got, expected), flush=True)
         part = Path(folder) / "part.txt"
-        with text.open(encoding="utf-8", newline="") as file:
-            part.write_text(file.read(arguments.plain_characters), encoding="utf-8", newline="")
-        shown = min(length, arguments.plain_characters)
+        with make(arguments.part_of).open(encoding="utf-8", newline="") as file:
+            part.write_text(file.read(arguments.part_characters), encoding="utf-8", newline="")
         part_pack = Path(folder) / "part.dprompt"
-        dp.pack([part], part_pack)
+        shown = dp.pack([part], part_pack).length
         part_expected = child("expected", part)
         print(row("rlms, lazy", shown, child("rlms", part_pack), part_expected), flush=True)
         print(row("rlms, an ordinary string", shown, child("rlms", part), None))

@@ -41,7 +41,10 @@ print([t for t in terms if t.lower() in context.lower()])
 """,
     "regex": r"""
 import re
-found = re.findall(".{0,60}(kernel panic|use after free|null pointer).{0,60}", context, re.IGNORECASE)
+found = re.findall("(kernel panic|use after free|null pointer).{0,60}", context, re.IGNORECASE)
+print(len(found), found[:10])
+# On all of a string, this one takes a quarter of an hour.
+found = re.findall(".{0,60}(kernel panic|use after free).{0,60}", context[: len(context) // 20], re.IGNORECASE)
 print(len(found), found[:10])
 spans = [(m.start(), m.end(), m.group()) for m in re.finditer("AGP|Accelerated Graphics", context, re.IGNORECASE)]
 print(len(spans), spans[:3], spans[-1:])

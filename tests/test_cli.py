@@ -52,7 +52,7 @@ HELP = {
     "info": ["--help", "--json"],
     "ls": ["--help", "--json", "--long"],
     "cat": ["--document", "--help", "--lines"],
-    "repl": ["--documents", "--exact", "--help", "--output-limit", "-c"],
+    "repl": ["--documents", "--exact", "--help", "--output-limit"],
     "slice": ["--end", "--help", "--start"],
     "find": ["--count", "--help", "--ignore-case", "--max-count"],
     "grep": [
