@@ -46,7 +46,7 @@ print(len(found), found[:10])
 # On all of a string, this one takes a quarter of an hour.
 found = re.findall(".{0,60}(kernel panic|use after free).{0,60}", context[: len(context) // 20], re.IGNORECASE)
 print(len(found), found[:10])
-spans = [(m.start(), m.end(), m.group()) for m in re.finditer("AGP|Accelerated Graphics", context, re.IGNORECASE)]
+spans = [(m.start(), m.end(), m.group()) for m in re.finditer("AGPGART|Accelerated Graphics", context, re.IGNORECASE)]
 print(len(spans), spans[:3], spans[-1:])
 """,
     "compiled and with flags": r"""
