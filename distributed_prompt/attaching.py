@@ -41,7 +41,7 @@ def attach(value: Any) -> Any:
 
 
 def _text(text: str) -> Any:
-    found = list(notices.found_in(text))
+    found = notices.found_in(text)
     if not found:
         return text
     if len(found) == 1 and found[0][:2] == (0, len(text)):

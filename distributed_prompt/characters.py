@@ -77,8 +77,13 @@ class Characters(ABC):
 
     @property
     def address(self) -> str:
-        """What opens the pack, in any process; empty for what is in none."""
+        """What opens the pack, in any process; empty for what is in none, or if it takes more than an address."""
         return ""
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """What tells the pack from others at its address."""
+        return ()
 
     @property
     @abstractmethod

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from distributed_prompt import notices
 from distributed_prompt.characters import Characters
-from distributed_prompt.errors import AddressError
+from distributed_prompt.errors import AddressError, PackChangedError
 from distributed_prompt.notices import Place
 from distributed_prompt.prompt import DistributedPrompt, open  # noqa: A004  # dp.open
 from distributed_prompt.strings import plain
@@ -23,7 +23,7 @@ _names: "WeakKeyDictionary[Characters, str]" = WeakKeyDictionary()
 _characters: "WeakValueDictionary[str, Characters]" = WeakValueDictionary()
 # Those of texts that were shown, for whom nothing but their notice may be left: of f"Summarise: {context.lower()}".
 _shown: "deque[Characters]" = deque(maxlen=16)
-_opened: "WeakValueDictionary[str, Characters]" = WeakValueDictionary()
+_opened: "WeakValueDictionary[tuple[str, ...], Characters]" = WeakValueDictionary()
 
 
 class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  # a prompt, whose results may be lazy
@@ -62,7 +62,7 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
         name = _names.setdefault(characters, os.urandom(_NAME_BYTES).hex())
         _characters[name] = characters
         limits = (prompt.view_threshold, prompt.image_limit)
-        place = Place(characters.address, name, start, length, *limits, form)
+        place = Place(characters.address, list(characters.digests), name, start, length, *limits, form)
         shown = f"{length:,}" if length >= 0 else "as yet uncounted"
         words = (
             f"[This stands for a text of {shown} characters, too long to be shown or copied whole. It is a str that is "
@@ -83,28 +83,35 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
 
         Raises:
             AddressError: it was made of others, or opened in another way than by its address, and is gone.
+            PackChangedError: another pack lies at the address now.
             DPromptError: as :func:`distributed_prompt.open`.
 
         Cost: no shard; for a notice of another process, the first time, as opening the pack.
         """
-        characters = _characters.get(place.name) or _opened.get(place.address)
+        characters = _characters.get(place.name) or _opened.get((place.address, *place.digests))
         if characters is None:
             if not place.address:
                 message = "the text that this notice stands for exists no longer, or in another process only"
                 raise AddressError(message)
-            characters = open(place.address)._characters
-            _opened[place.address] = characters
+            prompt = open(place.address)
+            characters = prompt._characters
+            if list(characters.digests) != place.digests:
+                prompt.close()
+                message = f"{place.address}: another pack lies there than the one that the notice is of"
+                raise PackChangedError(message)
+            _opened[place.address, *place.digests] = characters
         return cls._of(characters, place.start, place.length, place.view_threshold, place.image_limit)
 
     def __str__(self) -> str:
         """The same text, with a notice that shows how it begins and ends.
 
-        Cost: the first and the last shard.
+        Cost: the first and the last shard; of a text made of others, what its length costs.
         """
         if len(self) <= SHOWN_FROM_START + SHOWN_FROM_END:
             return self._whole()
         first, last = self._text(0, SHOWN_FROM_START), self._text(len(self) - SHOWN_FROM_END, len(self))
-        _shown.append(self._characters)
+        if not self._characters.address:
+            _shown.append(self._characters)
         excerpt = _legible(f" It begins:\n{first}\n[...]\n{last}\n[end of the text] ")
         return self._saying(excerpt, self)
 
@@ -120,6 +127,8 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
 
         Cost: as ``str(self)``; with a precision, that slice.
         """
+        if len(self) <= SHOWN_FROM_START + SHOWN_FROM_END:
+            return format(self._whole(), format_spec)
         if precision := _PRECISION.search(format_spec):
             return format(plain(self[: int(precision[1])]), format_spec)
         format("", format_spec)  # raises str's own errors

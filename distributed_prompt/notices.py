@@ -8,13 +8,13 @@ import hmac
 import json
 import os
 import re
-from collections.abc import Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
 KEY_BYTES = 16
 _SEAL_DIGITS = 32
-_ENDING = re.compile(rf"<dprompt-text (\[[^\n]{{1,9999}}?\]) ([0-9a-f]{{{_SEAL_DIGITS}}})>")
+_ENDING = re.compile(rf"<dprompt-text (\[[^\n<>]{{1,8192}}\]) ([0-9a-f]{{{_SEAL_DIGITS}}})>")
+MOST_WORDS = 2**13
 
 _keys = [os.urandom(KEY_BYTES)]
 
@@ -23,7 +23,8 @@ class Place(NamedTuple):
     """Where a text is.
 
     Attributes:
-        address: of the pack; empty for what no other process can open.
+        address: of the pack; empty for what no other process can open by it.
+        digests: of the pack; another one may lie at the address by then.
         name: of the characters, by which the process that wrote the notice knows them.
         start: offset of the first one.
         length: how many, or below 0 if nobody has asked yet.
@@ -33,6 +34,7 @@ class Place(NamedTuple):
     """
 
     address: str
+    digests: list[str]
     name: str
     start: int
     length: int
@@ -62,27 +64,35 @@ def adopt(key: str) -> None:
 
 def written(words: str, place: Place) -> str:
     """A notice."""
-    where = json.dumps([len(words), *place])
+    # Nothing in it may look like an ending.
+    where = json.dumps([len(words), *place]).replace("<", "\\u003c").replace(">", "\\u003e")
     return f"{words}<dprompt-text {where} {_seal(_keys[0], words + where)}>"
 
 
-def found_in(text: str) -> Iterator[Found]:
+def found_in(text: str) -> list[Found]:
     """The notices in a string.
 
     Cost: one pass.
     """
-    for ending in _ENDING.finditer(text):
-        if found := _read(text, ending):
-            yield found
+    endings = list(_ENDING.finditer(text))
+    notices: list[Found] = []
+    # From the end, since the words of a notice may hold others.
+    for ending in reversed(endings):
+        if not notices or ending.end() <= notices[-1].start:
+            found = _read(text, ending)
+            notices += [found] if found else []
+    return notices[::-1]
 
 
 def _read(text: str, ending: "re.Match[str]") -> Found | None:
     try:
         characters, *place = json.loads(ending[1])
-        start = ending.start() - characters
-        sealed = text[max(0, start) : ending.start()] + ending[1]
-    except (ValueError, TypeError):
+    except (ValueError, RecursionError):
         return None
+    if type(characters) is not int or not 0 <= characters <= min(MOST_WORDS, ending.start()):
+        return None
+    start = ending.start() - characters
+    sealed = text[start : ending.start()] + ending[1]
     if not any(hmac.compare_digest(_seal(key, sealed), ending[2]) for key in _keys):
         return None
     return Found(start, ending.end(), Place(*place))

@@ -15,6 +15,7 @@ from distributed_prompt.derived.base import OPEN_END
 from distributed_prompt.derived.stepped import Stepped
 from distributed_prompt.derived.walk import Range
 from distributed_prompt.documents import Documents
+from distributed_prompt.errors import PackChangedError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size
 from distributed_prompt.images import IMAGE_LIMIT_BYTES, MATERIALISE_LIMIT, as_str
 from distributed_prompt.lines import Lines
@@ -407,6 +408,9 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         parts = [text[first - begin :]]
         while (first := begin + len(text)) < last:
             begin, text = self._characters.near(first)
+            if not text:
+                message = f"{self._characters.name}: there is no character {first:,} any more"
+                raise PackChangedError(message)
             parts.append(text[: last - first])
         return "".join(parts)
 

@@ -86,7 +86,12 @@ class Shards(Characters):
     @property
     def address(self) -> str:
         """That of the backend."""
-        return self._backend.address
+        return self._backend.opener
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Those of text, cut and documents."""
+        return _digests(self.pack)
 
     @property
     def folder(self) -> Path:
@@ -200,7 +205,10 @@ class Shards(Characters):
         """The offset of newline number ``ordinal`` (from 0), which must exist. Decodes its shard."""
         self.check_open()
         shard, inside = self.pack.directory.find_newline(ordinal)
-        return shard * self.shard_size + newline_position(self.text(shard), inside)
+        position = newline_position(self.text(shard), inside)
+        if position < 0:
+            raise self.pack.corrupt(shard, "has fewer newlines than the directory says")
+        return shard * self.shard_size + position
 
     def map_runs(
         self,

@@ -25,6 +25,11 @@ class Backend(ABC):
         return Traffic()
 
     @property
+    def opener(self) -> str:
+        """What ``dp.open`` makes the same pack of, in any process; empty if that takes more than an address."""
+        return self.address
+
+    @property
     def folder(self) -> Path:
         """Where files may be written if nowhere else."""
         return Path(self.pack.name).parent

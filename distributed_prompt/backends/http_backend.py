@@ -49,8 +49,14 @@ class HttpBackend(FarBackend):
         Cost: one round trip, whatever the length.
         """
         self.address = _shown(url)
+        self._url = url
         self._arguments = (url, cache_bytes, cache_dir, cache_dir_bytes)
         self._open(Ranges(self.address, lambda: url, identity=_identity(url)), cache_bytes, cache_dir, cache_dir_bytes)
+
+    @property
+    def opener(self) -> str:
+        """The URL, unless it has a query, which may be a signature."""
+        return self.address if self.address == self._url else ""
 
 
 def _identity(url: str) -> str:

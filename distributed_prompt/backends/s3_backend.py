@@ -73,8 +73,14 @@ class S3Backend(FarBackend):
         caches = cache_bytes, cache_dir, cache_dir_bytes
         self._arguments = (bucket, None, where, endpoint, region, None, *caches)
         self.address = found.address
+        self._is_default = endpoint_url is region_name is client is None
         signed = _SignedUrl(found)
         self._open(Ranges(found.address, signed.get, signed.renew), cache_bytes, cache_dir, cache_dir_bytes)
+
+    @property
+    def opener(self) -> str:
+        """The address, unless the server or its credentials were given besides."""
+        return self.address if self._is_default else ""
 
 
 def __getattr__(name: str) -> object:

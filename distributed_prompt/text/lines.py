@@ -16,9 +16,11 @@ class LongLine(NamedTuple):
 
 
 def newline_position(text: str, ordinal: int) -> int:
-    """Position of newline number ``ordinal`` (from 0), which must exist."""
+    """Position of newline number ``ordinal`` (from 0); -1 if there are not so many."""
     start = 0
     while (here := text.count("\n", start, start + _STEP)) <= ordinal:
+        if start > len(text):
+            return -1
         ordinal -= here
         start += _STEP
     position = text.find("\n", start)

@@ -2,8 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
+from distributed_prompt.caching import cached
 from distributed_prompt.text import grams
 from distributed_prompt.text.pieces import decode, encode
 
@@ -29,19 +30,19 @@ class Literal:
     ignore_case: bool = False
     companions: "tuple[Literal, ...]" = ()
 
-    @cached_property
+    @cached
     def data(self) -> bytes:
         """The UTF-8."""
         return encode(self.text)
 
-    @cached_property
+    @cached
     def buckets(self) -> list[int]:
         """Buckets of the search index that every text has which an occurrence ends in; of none if it is too short."""
         if self.ignore_case:
             return grams.caseless_buckets(self.text)
         return [grams.FLAGS[self.text]] if self.text in grams.FLAGS else grams.literal_buckets(self.data)
 
-    @cached_property
+    @cached
     def flags(self) -> list[int]:
         """Flags of the search index; texts that have one may hold an occurrence whatever their buckets are."""
         return grams.caseless_flags(self.text) if self.ignore_case else []
