@@ -12,7 +12,7 @@ COPIES ?= 1
 .PHONY: help setup demo test test-all cover lint format types layers check golden methods bench bench-documents bench-strings bench-search bench-far bench-rlm integrations s3-server long soak clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 >= 3.11 is needed: make PYTHON=python3.12 ...")'

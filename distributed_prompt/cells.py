@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from itertools import islice
+from itertools import count, islice
 from types import CodeType
 from typing import Any, TextIO
 
@@ -24,6 +24,8 @@ from distributed_prompt.strings import plain
 OUTPUT_LIMIT = 20_000
 _FOUND_LINES = 20
 _PASSED_CHARACTERS = 2**20
+# Of the process: tracebacks look lines up by the cell's name.
+_cells = count(1)
 
 
 class BoundedOutput(io.TextIOBase):
@@ -83,7 +85,6 @@ class Cells:
             "cite": _citing(prompt),
             "grep": _finding(prompt),
         }
-        self._cells = 0
 
     def run(self, source: str, *, output: TextIO, errors: TextIO, limit: int | None = OUTPUT_LIMIT) -> bool:
         """Run a cell.
@@ -100,8 +101,7 @@ class Cells:
         Raises:
             SystemExit: as the cell raised it; so with KeyboardInterrupt.
         """
-        self._cells += 1
-        name = f"<cell {self._cells}>"
+        name = f"<cell {next(_cells)}>"
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
         printed, complaints = BoundedOutput(output, limit), BoundedOutput(errors, limit)
         try:

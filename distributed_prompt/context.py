@@ -42,11 +42,12 @@ def as_context(
     if exact and documents:
         message = "as_context(): exact or documents, not both"
         raise ArgumentError(message)
-    prompt = (source if isinstance(source, DistributedPrompt) else open(source)).view()
+    is_ours = not isinstance(source, DistributedPrompt)
+    prompt = (open(source) if not isinstance(source, DistributedPrompt) else source).view()
     if view_threshold is not None:
         prompt.view_threshold = view_threshold
     if documents:
-        return [LazyStr(prompt, DOCUMENTS)]
+        return [LazyStr(prompt, DOCUMENTS, owns=is_ours)]
     if len(prompt) <= prompt.view_threshold and not lazy:
         return plain(prompt)
-    return LazyStr(prompt, EXACT if exact else LAZY)
+    return LazyStr(prompt, EXACT if exact else LAZY, owns=is_ours)

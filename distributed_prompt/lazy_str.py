@@ -42,18 +42,21 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
         (True, 'be or', True, 18)
     """
 
-    def __new__(cls, prompt: DistributedPrompt, form: str = LAZY) -> Self:
+    def __new__(cls, prompt: DistributedPrompt, form: str = LAZY, *, owns: bool = False) -> Self:
         """The text of a prompt, in its shards and with its limits.
 
         Args:
-            prompt: any; it stays the one that is to be closed.
+            prompt: any.
             form: what the notice is to be made again.
+            owns: whether closing this closes the pack; otherwise that stays the prompt's.
 
         Cost: no shard.
         """
-        return cls._saying("", prompt, form)
+        text = cls._saying("", prompt, form)
+        text._owns = owns
+        return text
 
-    def __init__(self, prompt: DistributedPrompt, form: str = LAZY) -> None:
+    def __init__(self, prompt: DistributedPrompt, form: str = LAZY, *, owns: bool = False) -> None:
         """All is done."""
 
     @classmethod

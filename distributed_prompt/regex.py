@@ -29,6 +29,7 @@ from distributed_prompt.text.windows import CONTEXT_LIMIT, TooFarError, Windows
 
 Replacement = str | Callable[[Any], str]
 _FIRST_WINDOW = 2**10
+_SAMPLE_CHARACTERS = 2**14
 
 
 class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken for one
@@ -213,7 +214,7 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         if count < 0:
             return string[:], 0
         limits = self._reach(for_all=True)
-        if limits and not callable(repl) and string._is_long():
+        if limits and not callable(repl) and string._is_long() and not _reads_far(limits, string):
             matches = sum(1 for _ in self._some(string, count)) if is_counted else 0
             transform = RegexSubstitution(self.compiled, limits, repl, max(count, 0))
             return string._made(Transformed(string._range(), transform)), matches
@@ -348,6 +349,15 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
             if size >= CONTEXT_LIMIT:
                 return None
             size *= 4
+
+
+def _reads_far(limits: Reach, string: DistributedPrompt) -> bool:
+    """Whether attempts may read on and on, so that each part of the text would need much of what follows it."""
+    if limits.endless is None:
+        return False
+    sample = plain(string[:_SAMPLE_CHARACTERS])
+    is_far = len(sample) == _SAMPLE_CHARACTERS and limits.context(sample) is None
+    return is_far or limits.endless.fullmatch("a\n") is not None
 
 
 def _rarest(source: Range, first: int, sets: tuple[tuple[Literal, ...], ...]) -> tuple[Literal, ...]:

@@ -8,12 +8,14 @@ import io
 import os
 import stat
 from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
 from functools import partial
 from types import ModuleType
 from typing import Any
 
 from distributed_prompt import notices, re
 from distributed_prompt.attaching import attach
+from distributed_prompt.errors import DPromptError
 
 _MARK = "__dprompt_hooks__"
 _LONGEST_NOTICE_BYTES = 2**16
@@ -76,7 +78,7 @@ def _import(
 
 
 def _open(original: Any, file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
-    """``open``, which gives the text for a file that holds nothing but its notice."""
+    """``open``, which gives the texts in a short file with notices; where they are gone, the file as it is."""
     stream = original(file, mode, *arguments, **options)
     if mode in {"r", "rt", "tr"} and not isinstance(file, int) and _is_short(stream):
         try:
@@ -84,10 +86,11 @@ def _open(original: Any, file: Any, mode: str = "r", *arguments: Any, **options:
         except UnicodeDecodeError:
             content = ""
         stream.seek(0)
-        text = attach(content)
-        if text is not content and isinstance(text, str):
-            stream.close()
-            return TextReader(text)
+        with suppress(DPromptError):
+            text = attach(content)
+            if text is not content and isinstance(text, str):
+                stream.close()
+                return TextReader(text)
     return stream
 
 

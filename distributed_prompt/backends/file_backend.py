@@ -47,7 +47,11 @@ class FileBackend(Backend):
 def find_pack(path: str | os.PathLike[str]) -> Path:
     """The absolute path of the pack at ``path``, which may be the folder that holds it."""
     if "://" in os.fspath(path):
-        message = f"{path}: is not on this disk; fetch it first: dprompt pull {path} corpus.dprompt"
+        scheme, _, rest = os.fspath(path).partition("://")
+        # Of other addresses than those on S3, anything may be secret.
+        shown = f"s3://{rest}" if scheme == "s3" else f"{scheme}://…"
+        hint = f"; fetch it first: dprompt pull {shown} corpus.dprompt" if scheme == "s3" else "; fetch it first"
+        message = f"{shown}: is not on this disk{hint}"
         raise AddressError(message)
     place = Path(os.path.abspath(os.fspath(path)))  # noqa: PTH100  # Path.absolute keeps '..'
     try:

@@ -137,6 +137,11 @@ class OutputFile:
             message = f"{self._shown}: another process is writing it now"
             raise OutputError(message) from error
         left_over = os.fstat(self._lock)
+        if left_over.st_uid != os.geteuid():
+            os.close(self._lock)
+            self._lock = -1
+            message = f"{self._shown}: {self.partial.name} is in the way, another user's; remove it"
+            raise OutputError(message)
         if self._is_current() and left_over.st_size == 0 and left_over.st_nlink == 1:
             return True
         # Never emptied in place: a writer killed while publishing leaves a second name of the final file.

@@ -76,6 +76,10 @@ class OutputFolder:
         with suppress(FileExistsError):
             self.partial.mkdir()
         lock = os.open(self.partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        if os.fstat(lock).st_uid != os.geteuid():
+            os.close(lock)
+            message = f"{self._shown}: {self.partial.name} is in the way, another user's; remove it"
+            raise OutputError(message)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -216,7 +216,7 @@ class Ranges:
 
     def _checked(self, response: Any, wanted: str, expected: Callable[[int], range], deadline: float) -> _Answer:
         history = response.retries.history if response.retries else ()
-        if any((each.redirect_location or "").startswith("http:") for each in history) and self._is_secure():
+        if any(urlsplit(each.redirect_location or "").scheme == "http" for each in history) and self._is_secure():
             message = f"{self.name}: {self._server()} leads to an address without encryption"
             raise RemoteError(message)
         if response.status != _PARTIAL:
@@ -281,7 +281,7 @@ class Ranges:
         raise kind(message)
 
     def _is_secure(self) -> bool:
-        return self._url().startswith("https:")
+        return urlsplit(self._url()).scheme == "https"
 
     def _server(self) -> str:
         return urlsplit(self._url()).netloc.rpartition("@")[2]

@@ -88,7 +88,9 @@ class S3Object:
             ArgumentError: ``endpoint_url`` is not the URL of a server.
         """
         if not address.startswith(SCHEME):
-            message = f"{address!r}: an address on S3 is {SCHEME}bucket/key"
+            # Of other addresses, anything may be secret.
+            shown = f"{address.partition('://')[0]}://…" if "://" in address else repr(address)
+            message = f"{shown}: an address on S3 is {SCHEME}bucket/key"
             raise AddressError(message)
         bucket, _, key = address.removeprefix(SCHEME).partition("/")
         return cls(bucket, key, endpoint_url=endpoint_url, region_name=region_name, client=client)
@@ -219,7 +221,8 @@ class _ClientSource:
 
 def environment_endpoint() -> str | None:
     """The server that the environment names, if it does."""
-    return next(filter(None, map(os.environ.get, _ENDPOINT_VARIABLES)), None)
+    found = next(filter(None, map(os.environ.get, _ENDPOINT_VARIABLES)), None)
+    return None if found is None else _check_endpoint(found)
 
 
 def _make_client(endpoint_url: str | None, region_name: str | None) -> Any:

@@ -11,6 +11,7 @@ import click
 from distributed_prompt.backends.addresses import open_backend
 from distributed_prompt.cells import OUTPUT_LIMIT, Cells
 from distributed_prompt.cli.group import PACK, main
+from distributed_prompt.errors import ArgumentError
 from distributed_prompt.prompt import DistributedPrompt
 
 _BANNER = "context: {length:,} characters of {name}; re is exact on it; cite(offset), grep(pattern), prompt for more."
@@ -39,6 +40,9 @@ def repl(pack: str, source: str | None, output_limit: int, *, exact: bool, docum
         raise click.UsageError(message)
     with open_backend(pack) as backend:
         cells = Cells(DistributedPrompt(backend), exact=exact, documents=documents)
+        if source is None and sys.stdin is None:
+            message = "standard input: is closed; name the code with -c"
+            raise ArgumentError(message)
         if source is None and sys.stdin.isatty():
             _interact(cells.namespace, _BANNER.format(length=backend.pack.metadata.length, name=pack))
             return

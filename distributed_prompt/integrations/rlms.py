@@ -44,5 +44,5 @@ def repl_environment(environment: str = "local", **environment_kwargs: Any) -> d
     # Each cell is a process of its own in a container.
     code = set_up_code("context_0 = context", "context_0", hooks="dprompt_hooks" if environment == "docker" else "")
     code += _OPEN if environment == "ipython" else ""
-    setup_code = code + environment_kwargs.pop("setup_code", "")
+    setup_code = code + (environment_kwargs.pop("setup_code", None) or "")
     return {"environment": environment, "environment_kwargs": {**environment_kwargs, "setup_code": setup_code}}

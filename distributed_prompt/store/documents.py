@@ -144,7 +144,11 @@ def parse_block(number: int, sealed: bytes | None) -> Block:
             if wrong or type(column) is not list or len(column) != len(found[0]):
                 message = f"{field.name} {str(wrong or column)[:80]} cannot be"
                 raise CorruptPackError(message)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        edges = [edge for pair in zip(columns["start"], columns["stop"], strict=True) for edge in pair]
+        if edges != sorted(edges) or edges[0] < 0:
+            message = "documents overlap, or end before they begin"
+            raise CorruptPackError(message)
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
         message = str(error) if isinstance(error, CorruptPackError) else f"is no block ({error!r:.80})"
         raise CorruptPackError(message) from error
     return Block(found)

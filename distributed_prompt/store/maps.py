@@ -34,7 +34,8 @@ _SEGMENT_BITS = 32
 _LENGTH_BYTES = 4
 _KEY_BYTES = 8
 _LEVEL = 9
-_MAX_BYTES = 2**28
+# Of 2**20 rows; those of the documents of ten billion characters are fewer.
+_MAX_BYTES = 2**23
 _CACHED_MAPS = 64
 
 

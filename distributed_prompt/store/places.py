@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import accumulate, pairwise, starmap
 
 from distributed_prompt.errors import CorruptPackError
@@ -15,6 +16,9 @@ _PLACE_BYTES = 12
 _U32_MODULUS = 2**32
 # How many pages a row is taken to have if nothing tells.
 _SOME_PAGES = 8
+_CACHED_ROWS = 4
+# More are not believed; what is missing then is read when it is needed.
+_MOST_PAGES = 2**12
 
 
 def create_places(places: list[Place]) -> bytes:
@@ -24,8 +28,9 @@ def create_places(places: list[Place]) -> bytes:
     return codec.compress(struct.pack(f"<{len(deltas)}I", *deltas), _LEVEL)
 
 
+@lru_cache(_CACHED_ROWS)
 def parse_places(row: bytes, most: int = SEGMENT_SHARDS) -> list[Place]:
-    """The inverse of :func:`create_places`; no more than so many."""
+    """The inverse of :func:`create_places`; no more than so many. Not to be changed: slices in a loop ask anew."""
     data = codec.decompress(row, _PLACE_BYTES * most)
     count, rest = divmod(len(data), _PLACE_BYTES)
     if rest:
@@ -48,7 +53,7 @@ def byte_ranges(places: Sequence[Place], numbers: Iterable[int]) -> Iterator[ran
             behind = places[number + 1 : number + 2]
             ends = (place.leaf, *(page for other in behind for page in (other.leaf, other.overflow)))
             end = min((page for page in ends if page > place.overflow), default=place.overflow + _SOME_PAGES)
-            yield _bytes(place.overflow, end)
+            yield _bytes(place.overflow, min(end, place.overflow + _MOST_PAGES))
 
 
 def leaf_ranges(places: Iterable[Place]) -> Iterator[range]:
