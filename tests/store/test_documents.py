@@ -46,6 +46,18 @@ NAMES = st.one_of(
     st.binary(max_size=12).map(os.fsdecode),  # with lone surrogates, as Linux allows
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
 )
+
+
+def in_order(documents: list[Document]) -> list[Document]:
+    """The documents with their edges one behind the other."""
+    edges = sorted(edge for document in documents for edge in (document.start, document.stop))
+    pairs = zip(edges[::2], edges[1::2], strict=True)
+    return [
+        dataclasses.replace(document, start=start, stop=stop)
+        for document, (start, stop) in zip(documents, pairs, strict=True)
+    ]
+
+
 DOCUMENTS = st.lists(
     st.builds(
         Document,
@@ -60,7 +72,7 @@ DOCUMENTS = st.lists(
         exact=st.booleans(),
     ),
     max_size=10,
-)
+).map(in_order)
 
 
 class Ordered(MemoryStore):
@@ -293,10 +305,18 @@ def test_columns_of_different_lengths_are_damage(name: str) -> None:
 def test_a_value_of_another_type_is_damage_that_names_its_field(name: str, value: object) -> None:
     store = written(numbered(2))
     change(store, lambda columns: columns.update({name: [columns[name][0], value]}))
-    if type(value) is type(getattr(ONE, name)):
+    if type(value) is type(getattr(ONE, name)) and name not in {"start", "stop"}:
         assert getattr(read(store, 2)[1], name) == value
         return
-    with pytest.raises(CorruptPackError, match=f"^pack: documents: block 0: {name} "):
+    with pytest.raises(CorruptPackError, match=f"^pack: documents: block 0: ({name} |documents overlap)"):
+        read(store, 2)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(3, 24), (12, 3), (12, 11), (-1, 24)])
+def test_documents_that_overlap_or_end_before_they_begin_are_damage(start: int, stop: int) -> None:
+    store = written(numbered(2))
+    change(store, lambda columns: columns.update(start=[0, start], stop=[12, stop]))
+    with pytest.raises(CorruptPackError, match=r"^pack: documents: block 0: documents overlap"):
         read(store, 2)
 
 
