@@ -28,6 +28,14 @@ _PASSED_CHARACTERS = 2**20
 _cells = count(1)
 
 
+class _StreamError(BaseException):
+    """A stream takes no more: no error of the cell that wrote to it, so nothing that it could catch."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class BoundedOutput(io.TextIOBase):
     """A stream that passes on the first characters written to it, and counts the rest."""
 
@@ -48,21 +56,33 @@ class BoundedOutput(io.TextIOBase):
         taken = min(length, self._left)
         if isinstance(text, LazyStr):
             for chunk in text.view(0, taken).chunks(_PASSED_CHARACTERS):
-                self._stream.write(plain(chunk))
+                self._pass_on(plain(chunk))
         else:
-            self._stream.write(text[:taken])
+            self._pass_on(text[:taken])
         self._left -= taken
         self.left_out += length - taken
         return length
 
+    def _pass_on(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except OSError as error:
+            raise _StreamError(error) from error
+
     def flush(self) -> None:
         """That of the stream."""
-        self._stream.flush()
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise _StreamError(error) from error
+
+    def close(self) -> None:
+        """Leave the stream alone, which is not ours; the garbage collector closes, too."""
 
     def close_with_note(self) -> None:
         """Say how much was left out, if anything was."""
         if self.left_out:
-            self._stream.write(f"... + [{self.left_out:,} characters more]\n")
+            self._pass_on(f"... + [{self.left_out:,} characters more]\n")
             self.left_out = 0
 
 
@@ -79,7 +99,7 @@ class Cells:
         self.namespace: dict[str, Any] = {
             "__name__": "__main__",
             "__builtins__": hooked(dict(vars(builtins))),
-            "context": attach(_sent(as_context(prompt, exact=exact, documents=documents))),
+            "context": _arrived(as_context(prompt, exact=exact, documents=documents)),
             "prompt": prompt,
             "re": re,
             "cite": _citing(prompt),
@@ -100,10 +120,16 @@ class Cells:
 
         Raises:
             SystemExit: as the cell raised it; so with KeyboardInterrupt.
+            OSError: one of the streams takes no more.
         """
         name = f"<cell {next(_cells)}>"
-        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-        printed, complaints = BoundedOutput(output, limit), BoundedOutput(errors, limit)
+        linecache.cache[name] = (len(source), None, io.StringIO(source).readlines(), name)
+        try:
+            return self._run(source, name, BoundedOutput(output, limit), BoundedOutput(errors, limit))
+        except _StreamError as stopped:
+            raise stopped.error from None
+
+    def _run(self, source: str, name: str, printed: BoundedOutput, complaints: BoundedOutput) -> bool:
         try:
             with redirect_stdout(printed), redirect_stderr(complaints):
                 code: CodeType = compile(source, name, "exec", dont_inherit=True)
@@ -117,9 +143,11 @@ class Cells:
         return True
 
 
-def _sent(context: Any) -> Any:
-    """A context as it arrives in a REPL: where it is lazy, as its notice."""
-    return [str.__str__(item) for item in context] if isinstance(context, list) else str.__str__(context)
+def _arrived(context: Any) -> Any:
+    """What a REPL binds for a context; where that is lazy, a notice has arrived."""
+    if isinstance(context, list):
+        return attach([str.__str__(item) for item in context])
+    return attach(str.__str__(context)) if isinstance(context, LazyStr) else context
 
 
 def _without_our_frames(error: Exception) -> Exception:

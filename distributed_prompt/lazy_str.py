@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from distributed_prompt import notices
 from distributed_prompt.characters import Characters
 from distributed_prompt.errors import AddressError, PackChangedError
+from distributed_prompt.geometry import DEFAULT_SHARD_SIZE
 from distributed_prompt.notices import Place
 from distributed_prompt.prompt import DistributedPrompt, open  # noqa: A004  # dp.open
 from distributed_prompt.strings import plain
@@ -52,12 +53,22 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
 
         Cost: no shard.
         """
+        if not isinstance(prompt, DistributedPrompt):
+            message = (  # type: ignore[unreachable]  # for untyped callers
+                f"a LazyStr is made of a DistributedPrompt, not {type(prompt).__name__}"
+            )
+            raise TypeError(message)
         text = cls._saying("", prompt, form)
         text._owns = owns
         return text
 
     def __init__(self, prompt: DistributedPrompt, form: str = LAZY, *, owns: bool = False) -> None:
         """All is done."""
+
+    @classmethod
+    def from_text(cls, text: str, *, shard_size: int = DEFAULT_SHARD_SIZE) -> Self:
+        """As that of a prompt."""
+        return cls(DistributedPrompt.from_text(text, shard_size=shard_size), owns=True)
 
     @classmethod
     def _saying(cls, excerpt: str, prompt: DistributedPrompt, form: str = LAZY) -> Self:

@@ -204,7 +204,8 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
     def _substituted(self, repl: Any, string: Any, count: int, *, is_counted: bool) -> tuple[Any, int]:
         repl = repl if callable(repl) else plain(repl)
         if not isinstance(string, DistributedPrompt):
-            found: tuple[Any, int] = self.compiled.subn(repl, string, count)
+            new = (lambda match: plain(repl(match))) if callable(repl) else repl
+            found: tuple[Any, int] = self.compiled.subn(new, string, count)
             return found
         self.compiled.sub(repl if callable(repl) else "", "", count)  # raises re's own errors
         if not callable(repl):

@@ -108,12 +108,18 @@ class TextReader(io.TextIOBase):
         self._text = text
         self._offset = 0
 
+    def _check_open(self) -> None:
+        if self.closed:
+            message = "I/O operation on closed file."
+            raise ValueError(message)
+
     def readable(self) -> bool:
         """It is."""
         return True
 
     def read(self, size: int | None = -1, /) -> str:
         """So many characters, or all that are left."""
+        self._check_open()
         start = self._offset
         left = len(self._text) - start
         self._offset += left if size is None or size < 0 else min(size, left)
@@ -125,10 +131,12 @@ class TextReader(io.TextIOBase):
 
     def tell(self) -> int:
         """The offset in characters."""
+        self._check_open()
         return self._offset
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Go to an offset in characters; from elsewhere than the beginning only by 0, as with all text files."""
+        self._check_open()
         if whence != io.SEEK_SET and offset:
             message = "can't do nonzero cur-relative or end-relative seeks"
             raise io.UnsupportedOperation(message)
@@ -141,6 +149,7 @@ class TextReader(io.TextIOBase):
 
     def readline(self, size: int = -1, /) -> str:  # type: ignore[override]  # positional, as io has it
         """The next line with its end; at most so many characters of it."""
+        self._check_open()
         at = self._text.find("\n", self._offset)
         stop = len(self._text) if at < 0 else at + 1
         return self.read(stop - self._offset if size < 0 else min(size, stop - self._offset))

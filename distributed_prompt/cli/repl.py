@@ -10,8 +10,9 @@ import click
 
 from distributed_prompt.backends.addresses import open_backend
 from distributed_prompt.cells import OUTPUT_LIMIT, Cells
+from distributed_prompt.cli.console import drop_output
 from distributed_prompt.cli.group import PACK, main
-from distributed_prompt.errors import ArgumentError
+from distributed_prompt.errors import ArgumentError, OutputError
 from distributed_prompt.prompt import DistributedPrompt
 
 _BANNER = "context: {length:,} characters of {name}; re is exact on it; cite(offset), grep(pattern), prompt for more."
@@ -40,6 +41,9 @@ def repl(pack: str, source: str | None, output_limit: int, *, exact: bool, docum
         raise click.UsageError(message)
     with open_backend(pack) as backend:
         cells = Cells(DistributedPrompt(backend), exact=exact, documents=documents)
+        if sys.stdout is None:
+            message = "standard output: is closed"
+            raise OutputError(message)
         if source is None and sys.stdin is None:
             message = "standard input: is closed; name the code with -c"
             raise ArgumentError(message)
@@ -47,16 +51,34 @@ def repl(pack: str, source: str | None, output_limit: int, *, exact: bool, docum
             _interact(cells.namespace, _BANNER.format(length=backend.pack.metadata.length, name=pack))
             return
         if source is None:
-            source = sys.stdin.read()
-        if not cells.run(source, output=sys.stdout, errors=sys.stderr, limit=output_limit or None):
+            source = _read()
+        try:
+            has_ended = cells.run(source, output=sys.stdout, errors=sys.stderr, limit=output_limit or None)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            drop_output()
+            message = f"standard output: {error.strerror}"
+            raise OutputError(message) from error
+        if not has_ended:
             raise click.exceptions.Exit(1)
+
+
+def _read() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        message = f"standard input: is no {error.encoding}: {error.reason}"
+        raise ArgumentError(message) from error
 
 
 def _interact(namespace: dict[str, Any], banner: str) -> None:
     if find_spec("IPython"):
         click.echo(banner)
         start: Any = import_module("IPython").start_ipython
-        start(argv=["--no-banner"], user_ns=namespace)
+        # It has an `open` of its own.
+        start(argv=["--no-banner"], user_ns=namespace | {"open": namespace["__builtins__"]["open"]})
         return
     if find_spec("readline"):
         import_module("readline")

@@ -108,7 +108,9 @@ class Transforms(TextBase[View]):
         if self._is_long():
             plain(cast("str", self._cut(0, 1))).translate(table)  # raises str's own errors, if the table is none at all
         # What becomes of a dictionary later is nothing to this text.
-        return self._transformed(Translation(dict(table) if type(table) is dict else table), table)
+        if type(table) is dict:
+            table = {key: plain(value) for key, value in table.items()}
+        return self._transformed(Translation(table), table)
 
     def center(self, width: SupportsIndex, fillchar: str = " ", /) -> str | View:
         """Return a centered string of length width.
@@ -278,7 +280,15 @@ class Transforms(TextBase[View]):
         self._check_real("format_map", len(self))
         return self._whole().format_map(mapping)
 
-    maketrans = staticmethod(str.maketrans)
+    @staticmethod
+    def maketrans(*arguments: Any) -> dict[int, Any]:
+        """Return a translation table usable for str.translate().
+
+        Cost: the arguments, in memory.
+        """
+        if len(arguments) == 1 and isinstance(arguments[0], dict):
+            return str.maketrans({plain(key): plain(value) for key, value in arguments[0].items()})
+        return str.maketrans(*map(plain, arguments))
 
 
 def _cutter(sep: str | None) -> Cutter:
