@@ -17,7 +17,7 @@ from threading import Condition
 
 from distributed_prompt import mapped
 from distributed_prompt.characters import Characters
-from distributed_prompt.errors import DPromptError, MaterialiseError
+from distributed_prompt.errors import CorruptPackError, DPromptError, MaterialiseError
 from distributed_prompt.locks import Lock
 from distributed_prompt.string_layout import KINDS, Kind
 from distributed_prompt.text.pieces import Piece, decode
@@ -238,9 +238,16 @@ def _write(image: _Image, start: int, kind: Kind, pieces: Iterator[Piece]) -> in
 def _encoded(piece: Piece, kind: Kind) -> "bytes | memoryview":
     if kind.bytes == 1 and piece.ascii:
         return piece.data
+    if kind.width == 0:
+        message = "a character is not ASCII, as the directory says that all are"
+        raise CorruptPackError(message)
     if piece.ascii:
         import numpy as np  # noqa: PLC0415  # costs 100 ms, and only images of wide characters need it
 
         # Several times faster than by way of a string, and without the GIL.
         return np.frombuffer(piece.data, np.uint8).astype(f"u{kind.bytes}").data
-    return decode(piece.data).encode(kind.codec, "surrogatepass")
+    try:
+        return decode(piece.data).encode(kind.codec, "surrogatepass")
+    except UnicodeEncodeError as error:
+        message = f"a character is wider than the directory says: {error.reason}"
+        raise CorruptPackError(message) from error

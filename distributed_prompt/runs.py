@@ -26,15 +26,20 @@ class Run(NamedTuple):
     is_lowest: bool
 
 
+def ends(shards: range) -> tuple[int, int]:
+    """The lowest and the highest of some shards, however many."""
+    return min(shards[0], shards[-1]), max(shards[0], shards[-1])
+
+
 def cut_runs(stretches: Iterator[range], largest: int) -> Iterator[Run]:
     """Runs of 1, 1, 2, 4, 8 … shards, ``largest`` at most, of stretches that do not touch."""
     done, size = 0, 1
     for stretch in stretches:
         at = 0
-        lowest = min(stretch)
+        lowest, _ = ends(stretch)
         while at < len(stretch):
             shards = stretch[at : at + size]
-            yield Run(shards, min(shards) == lowest)
+            yield Run(shards, ends(shards)[0] == lowest)
             at += len(shards)
             done += len(shards)
             size = min(largest, max(1, done))
@@ -84,7 +89,8 @@ class Call(Generic[Result]):
         first, last = self._start // self._shards.shard_size, (self._stop - 1) // self._shards.shard_size
         read = self._shards.read_run(run, self._literals, first, reverse=self._reverse)
         pieces = takewhile(lambda _: not self.is_stopped, read)
-        inside = first + 1 < min(run.shards) and max(run.shards) < last
+        lowest, highest = ends(run.shards)
+        inside = first + 1 < lowest and highest < last
         return self._function(pieces if inside else (piece.cut(self._start, self._stop) for piece in pieces))
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -17,7 +17,7 @@ from distributed_prompt.characters import Characters, Stats
 from distributed_prompt.errors import ClosedError, PackChangedError
 from distributed_prompt.geometry import SEGMENT_SHARDS, shard_count
 from distributed_prompt.ngrams import Sieve
-from distributed_prompt.runs import Call, Run, cut_runs
+from distributed_prompt.runs import Call, Run, cut_runs, ends
 from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.store.pack_writer import width
@@ -59,8 +59,7 @@ class Shards(Characters):
         self._closed = False
         self.owned = False
         self.cache_bytes = cache_bytes
-        self._texts: OrderedDict[int, str] = OrderedDict()
-        self._text_bytes: dict[int, int] = {}
+        self._texts: OrderedDict[int, tuple[str, int]] = OrderedDict()
         # Reentrant: the garbage collector may end an abandoned pass, which counts, while the lock is held.
         self._lock = RLock()
         _instances.add(self)
@@ -114,14 +113,14 @@ class Shards(Characters):
     def text(self, shard: int) -> str:
         """The text of one shard, from the cache or decoded into it."""
         with self._lock:
-            text = self._texts.get(shard)
-            if text is not None:
+            kept = self._texts.get(shard)
+            if kept is not None:
                 self._hits += 1
                 self._texts.move_to_end(shard)
-                return text
+                return kept[0]
             self._misses += 1
         data = self.pack.utf8(shard)
-        text = self._decode(shard, data)
+        text = decode(data)
         self._count(1, len(data))
         self._keep(shard, text)
         return text
@@ -136,13 +135,14 @@ class Shards(Characters):
         with self._lock:
             if self._closed or shard in self._texts:
                 return
-            self._texts[shard] = text
-            # Noted, for a string grows when C code asks for its UTF-8.
-            self._text_bytes[shard] = sys.getsizeof(text)
-            self._cached_bytes += self._text_bytes[shard]
+            # Noted, for a string grows when C code asks for its UTF-8. Counted first: an interrupt in between, or a
+            # fork, leaves a count that is too high, and nothing without one.
+            size = sys.getsizeof(text)
+            self._cached_bytes += size
+            self._texts[shard] = text, size
             while self._cached_bytes > self.cache_bytes and len(self._texts) > 1:
-                oldest, _ = self._texts.popitem(last=False)
-                self._cached_bytes -= self._text_bytes.pop(oldest)
+                _, (_, size) = self._texts.popitem(last=False)
+                self._cached_bytes -= size
 
     def near(self, offset: int) -> tuple[int, str]:
         """The shard that a character is in, from the cache or decoded into it."""
@@ -266,7 +266,7 @@ class Shards(Characters):
         """Runs, those behind them said to be read soon; the nearer ones are smaller."""
         coming: deque[Run] = deque()
         for run in runs:
-            self.pack.directory.expect(min(run.shards), max(run.shards))
+            self.pack.directory.expect(*ends(run.shards))
             coming.append(run)
             if len(coming) > _EXPECTED_RUNS:
                 yield coming.popleft()
@@ -282,8 +282,8 @@ class Shards(Characters):
             reverse: whether the run goes from the last shard to the first.
         """
         pieces = self._read(run.shards)
-        if literals and run.is_lowest and min(run.shards) > first:
-            return self._with_one_before(pieces, literals, min(run.shards), reverse=reverse)
+        if literals and run.is_lowest and ends(run.shards)[0] > first:
+            return self._with_one_before(pieces, literals, ends(run.shards)[0], reverse=reverse)
         return pieces
 
     def _read(self, run: range) -> Iterator[Piece]:
@@ -345,7 +345,6 @@ class Shards(Characters):
         with self._lock:
             self._closed = True
             self._texts.clear()
-            self._text_bytes.clear()
             self._cached_bytes = 0
         self._backend.close()
 
@@ -356,21 +355,13 @@ class Shards(Characters):
     def renew_lock(self) -> None:
         """In a forked child: another thread may have held the lock at the moment of the fork."""
         self._lock = RLock()
+        self._cached_bytes = sum(size for _, size in self._texts.values())
 
     def check_open(self) -> None:
         """For what may be answered from memory: reading a shard finds out by itself."""
         if self._closed:
             message = f"{self.pack.name} is closed"
             raise ClosedError(message)
-
-    def _decode(self, shard: int, data: bytes) -> str:
-        try:
-            text = decode(data)
-        except UnicodeDecodeError as error:
-            raise self.pack.corrupt(shard, str(error)) from error
-        if len(text) != self.pack.characters(shard):
-            raise self.pack.corrupt(shard, f"{len(text)} characters, expected {self.pack.characters(shard)}")
-        return text
 
     def _count(self, shards: int, data_bytes: int) -> None:
         with self._lock:

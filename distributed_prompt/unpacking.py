@@ -171,6 +171,8 @@ def _unpack_folder(backend: Backend, output: str, *, lossy: bool, progress: Prog
     with OutputFolder(output) as folder:
         parts = _parts(backend, progress)
         for part in parts:
+            # Read anew, perhaps from a server that says something else now.
+            check_name(part.document.name)
             path = os.path.join(folder.partial, part.document.name)  # noqa: PTH118  # a million times
             shown = f"document {part.document.name!r:.200}"
             within = os.path.dirname(part.document.name)  # noqa: PTH120  # as above

@@ -227,8 +227,10 @@ class OutputFile:
         if self._lock < 0:
             return
         try:
-            if self._is_current():
-                self.partial.unlink()
+            # What cannot be removed now, the next writer removes.
+            with suppress(OSError):
+                if self._is_current():
+                    self.partial.unlink()
         finally:
             os.close(self._lock)
             self._lock = -1

@@ -82,8 +82,11 @@ class OutputFolder:
             raise OutputError(message)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        except OSError as error:
             os.close(lock)
+            if not isinstance(error, BlockingIOError):
+                _remove(self.partial)
+                raise
             message = f"{self._shown}: another process is writing it now"
             raise OutputError(message) from error
         if self._is_current(lock) and not os.listdir(self.partial):  # noqa: PTH208  # names alone

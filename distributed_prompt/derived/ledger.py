@@ -71,9 +71,15 @@ class Ledger(Generic[State]):
         self._starts = array("q")
         self._befores = array("q")
         self._states: list[State] = []
-        self._frontier = Entry(source.start, 0, first)
+        # The first part that is not known, and how many are. One assignment makes a part known: whoever is interrupted
+        # before it, or forked, leaves rows behind that the next one takes away.
+        self._known = Entry(source.start, 0, first), 0
         self._is_whole = source.start >= source.stop
         self._lock = Lock()
+
+    @property
+    def _frontier(self) -> Entry[State]:
+        return self._known[0]
 
     @property
     def is_whole(self) -> bool:
@@ -108,13 +114,14 @@ class Ledger(Generic[State]):
     def note(self, start: int, stop: int, amount: int, state: State) -> None:
         """A part, and the state for the next one, as somebody found them; for the first one not known yet."""
         with self._lock:
-            frontier = self._frontier
+            frontier, count = self._known
             if start != frontier.start:
                 return
+            del self._states[count:], self._befores[count:], self._starts[count:]
             self._states.append(frontier.state)
             self._befores.append(frontier.before)
             self._starts.append(start)
-            self._frontier = Entry(stop, frontier.before + amount, state)
+            self._known = Entry(stop, frontier.before + amount, state), count + 1
             if stop >= self._source.stop:
                 self._is_whole = True
 

@@ -20,12 +20,12 @@ class ForkGate:
         """Begin anew: in a forked child, which no other thread has come along to."""
         self._condition = Condition()
         self._inside = 0
-        self._shut = False
+        self._forks = 0
 
     def enter(self) -> None:
         """Go in, after a fork under way."""
         with self._condition:
-            while self._shut:
+            while self._forks:
                 self._condition.wait(_PATIENCE_SECONDS)
             self._inside += 1
 
@@ -39,11 +39,11 @@ class ForkGate:
     def shut(self) -> None:
         """Wait until everybody is out, for some seconds at most, and let nobody in."""
         with self._condition:
-            self._shut = True
+            self._forks += 1
             self._condition.wait_for(lambda: not self._inside, _PATIENCE_SECONDS)
 
     def open(self) -> None:
-        """Let everybody in again."""
+        """Let everybody in again, unless another fork is under way."""
         with self._condition:
-            self._shut = False
+            self._forks -= 1
             self._condition.notify_all()

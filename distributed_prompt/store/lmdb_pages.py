@@ -184,8 +184,13 @@ class Pages:
             before = key
             yield page, place
 
-    def _below(self, number: int, depth: int, start: bytes, stop: bytes | None) -> Iterator[tuple[_Page, int]]:
-        """The leaves' nodes under a page, from a key on. The depth makes an end to a circle of pages."""
+    def _below(
+        self, number: int, depth: int, start: bytes, stop: bytes | None, low: bytes = b"", high: bytes | None = None
+    ) -> Iterator[tuple[_Page, int]]:
+        """The leaves' nodes under a page, from a key on. The depth makes an end to a circle of pages.
+
+        Keys of branches lie between those of the branches above, so no two lead to the same page.
+        """
         page = self._page(number, _LEAF if depth == 1 else _BRANCH)
         data, places = page.data, page.places
         key = partial(_key, data)
@@ -197,9 +202,15 @@ class Pages:
             return
         first = _branch(page, start)
         for index, place in enumerate(places[first:], first):
-            if index and stop is not None and key(place) >= stop:
+            begin = key(place) if index else low
+            end = key(places[index + 1]) if index + 1 < len(places) else high
+            if index and stop is not None and begin >= stop:
                 return
-            yield from self._below(_child(data, place), depth - 1, start, stop)
+            is_behind = end is not None and (end <= begin or (high is not None and end > high))
+            if is_behind or (index and begin <= low):
+                message = f"page {page.number}: keys do not ascend"
+                raise CorruptPackError(message)
+            yield from self._below(_child(data, place), depth - 1, start, stop, begin, end)
 
     def _parts(self, page: _Page, place: int) -> tuple[bytes, int, bytes]:
         """A node's key, flags, and what it holds in its page."""

@@ -36,6 +36,7 @@ from dataclasses import dataclass, fields
 
 from distributed_prompt.errors import CorruptPackError, UnsupportedPackError
 from distributed_prompt.geometry import MAX_SHARD_SIZE, shard_count
+from distributed_prompt.store.codec import LEVELS
 from distributed_prompt.text.pieces import encode
 
 FORMAT_VERSION = 1
@@ -172,6 +173,8 @@ def _check(metadata: Metadata, name: str) -> None:
         wrong.append("shard_size")
     elif metadata.shards != shard_count(metadata.length, metadata.shard_size):
         wrong.append("shards")
+    if metadata.level not in LEVELS:
+        wrong.append("level")
     if metadata.width not in WIDTHS:
         wrong.append("width")
     if wrong:

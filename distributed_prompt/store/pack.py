@@ -3,14 +3,14 @@
 from functools import partial
 
 from distributed_prompt.errors import CorruptPackError
-from distributed_prompt.geometry import shard_characters
+from distributed_prompt.geometry import SEGMENT_SHARDS, shard_characters
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import Store, Table
 from distributed_prompt.store.directory import Directory
 from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.metadata import Metadata, parse_metadata
 from distributed_prompt.store.ngrams import Ngrams
-from distributed_prompt.text.pieces import Piece
+from distributed_prompt.text.pieces import Piece, decode
 
 _MAX_CHARACTER_BYTES = 4
 
@@ -31,12 +31,25 @@ class Pack:
         self.store = store
         try:
             self.metadata: Metadata = parse_metadata(store.metadata(), store.name)
+            self._check_size()
         except BaseException:
             store.close()
             raise
+        # Which shards have been found to be the text that they should be; it takes longer where that is not ASCII.
+        self._seen: dict[int, bytearray] = {}
         self.directory = Directory(store, self.metadata)
         self.documents = DocumentTable(store, self.metadata.documents)
         self.ngrams = Ngrams(store, self.metadata, self.directory)
+
+    def _check_size(self) -> None:
+        """No count is believed that the file has no room for: work goes by them, and memory."""
+        size = self.store.size_bytes()
+        if max(self.metadata.shards * codec.DIGEST_BYTES, self.metadata.documents) > size:
+            message = (
+                f"{self.name}: metadata: {self.metadata.shards} shards and {self.metadata.documents} documents "
+                f"are more than {size} bytes can hold"
+            )
+            raise CorruptPackError(message)
 
     @property
     def name(self) -> str:
@@ -83,9 +96,29 @@ class Pack:
         """The UTF-8 in a shard's blob; raises as :meth:`checked`."""
         blob = self.checked(shard, blob)
         try:
-            return codec.decompress(blob, _MAX_CHARACTER_BYTES * self.characters(shard))
+            data = codec.decompress(blob, _MAX_CHARACTER_BYTES * self.characters(shard))
         except CorruptPackError as error:
             raise self.corrupt(shard, str(error)) from error
+        self._check_text(shard, data)
+        return data
+
+    def _check_text(self, shard: int, data: bytes) -> None:
+        """All that decodes shards takes their length and form for granted, and a checksum may be a forger's."""
+        characters = self.characters(shard)
+        if len(data) == characters:
+            if not data.isascii():
+                raise self.corrupt(shard, f"{len(data)} bytes that are not {characters} characters")
+            return
+        segment, number = divmod(shard, SEGMENT_SHARDS)
+        seen = self._seen.setdefault(segment, bytearray(SEGMENT_SHARDS))
+        if not seen[number]:
+            try:
+                found = len(decode(data))
+            except UnicodeDecodeError as error:
+                raise self.corrupt(shard, str(error)) from error
+            if found != characters:
+                raise self.corrupt(shard, f"{found} characters, expected {characters}")
+            seen[number] = True
 
     def piece(self, shard: int, blob: bytes | None) -> Piece:
         """The same with its place in the text; raises as :meth:`decompress`."""

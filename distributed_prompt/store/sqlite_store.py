@@ -10,6 +10,7 @@ import os
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, cast
 
@@ -34,6 +35,10 @@ _GET_RANGE = {
     for table in Table
 }
 _KEYS = {table: f"SELECT key FROM {table} ORDER BY key" for table in Table}  # noqa: S608  # as above
+
+# Of the metadata and of the schema; a header may be long.
+_MOST_ROWS = 64
+_MOST_CHARACTERS = 2**26
 
 
 class SqliteStore(Store):
@@ -130,10 +135,30 @@ class SqliteStore(Store):
         self._tables = frozenset(found)
 
     def _query(self, where: str, sql: str, bindings: tuple[int, ...] = ()) -> list[tuple[Any, ...]]:
-        """All rows. The connection goes back even when the query fails."""
+        """All rows of a few tables with few. The connection goes back even when the query fails."""
         connection = self._lease()
         try:
-            return cast("list[tuple[Any, ...]]", connection.execute(sql, bindings).fetchall())
+            rows = list(islice(connection.execute(sql, bindings), _MOST_ROWS + 1))
+            if len(rows) > _MOST_ROWS or _characters(rows) > _MOST_CHARACTERS:
+                message = f"{self.name}: {where}: more than a pack has"
+                raise CorruptPackError(message)
+            return cast("list[tuple[Any, ...]]", rows)
+        except (apsw.Error, UnicodeDecodeError) as error:
+            raise self._failure(error, where) from error
+        finally:
+            self._release(connection)
+
+    def _ascending(self, where: str, sql: str, bindings: tuple[int, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        """Rows whose keys ascend: pages that lead to the same ones again and again would give rows without end."""
+        connection = self._lease()
+        last: int | None = None
+        try:
+            for row in connection.execute(sql, bindings):
+                if last is not None and row[0] <= last:
+                    message = f"{self.name}: {where}: keys do not ascend"
+                    raise CorruptPackError(message)
+                last = row[0]
+                yield cast("tuple[Any, ...]", row)
         except (apsw.Error, UnicodeDecodeError) as error:
             raise self._failure(error, where) from error
         finally:
@@ -179,7 +204,7 @@ class SqliteStore(Store):
     def get_range(self, table: Table, start: int, stop: int) -> list[tuple[int, bytes]]:
         """See the contract."""
         rows = (
-            self._query(f"{table}: rows {start} to {stop - 1}", _GET_RANGE[table], (start, stop))
+            list(self._ascending(f"{table}: rows {start} to {stop - 1}", _GET_RANGE[table], (start, stop)))
             if table in self._tables
             else []
         )
@@ -208,7 +233,7 @@ class SqliteStore(Store):
 
     def keys(self, table: Table) -> Iterator[int]:
         """See the contract."""
-        return iter([key for (key,) in self._query(table, _KEYS[table])] if table in self._tables else [])
+        return iter([key for (key,) in self._ascending(table, _KEYS[table])] if table in self._tables else [])
 
     def problems(self) -> Iterator[str]:
         """What ``PRAGMA integrity_check`` reports."""
@@ -257,3 +282,7 @@ def _after_fork() -> None:
 
 _gate = ForkGate()
 os.register_at_fork(before=_gate.shut, after_in_parent=_gate.open, after_in_child=_after_fork)
+
+
+def _characters(rows: list[tuple[Any, ...]]) -> int:
+    return sum(len(value) for row in rows for value in row if isinstance(value, str | bytes))
