@@ -88,8 +88,12 @@ long: $(VENV)/ready ## search 5,000,000,000 characters as one str with 300 MB of
 	$(BIN)/python -m tools.make_long
 	$(BIN)/python -m tools.search_long
 
-soak: $(VENV)/ready ## hours: gigabytes against str, the property tests with many more examples
+soak: $(VENV)/ready ## hours: gigabytes against str, the campaigns of docs/reliability.md, many more examples
 	$(BIN)/python -m tools.against_str linux cjk one-line
+	$(BIN)/python -m tools.fault_campaign --trials 3000
+	$(BIN)/python -m tools.fuzz --seconds 300
+	$(BIN)/python -m tools.crash_campaign
+	$(BIN)/python -m tools.stress --minutes 30
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --timeout=0
 
 clean: ## remove all that was made
