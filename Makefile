@@ -24,7 +24,7 @@ $(VENV)/ready: pyproject.toml
 setup: $(VENV)/ready ## make the environment in .venv
 
 $(VENV)/integrations: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group integrations
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev --group integrations
 	touch $@
 
 integrations: $(VENV)/integrations ## add rlms and dspy to it: for their tests, examples/ and bench-rlm

@@ -7,6 +7,7 @@ from typing import Self, cast
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from distributed_prompt import notices
+from distributed_prompt.caching import cached
 from distributed_prompt.characters import Characters
 from distributed_prompt.errors import AddressError, PackChangedError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE
@@ -134,7 +135,18 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
         is_equal = self.__eq__(other)
         return is_equal if is_equal is NotImplemented else not is_equal
 
-    __hash__ = DistributedPrompt.__hash__
+    def __hash__(self) -> int:
+        """Return hash(self): that of the equal ``str``, and the same after the pack is closed.
+
+        The standard library's ``re`` keeps patterns that are strings as keys, and drops them when it likes.
+
+        Cost: as that of a prompt, once.
+        """
+        return self._hash
+
+    @cached
+    def _hash(self) -> int:
+        return super().__hash__()
 
     def __format__(self, format_spec: str, /) -> str:
         """Return a formatted version of the string as described by format_spec.

@@ -856,3 +856,11 @@ def test_code_that_reads_the_buffer_meets_the_notice_and_all_other_the_text(
 def test_the_text_of_what_was_made_of_one_is_a_notice_too(operand: LazyStr) -> None:
     for code in ("textwrap.wrap(t)", "str.split(t.lower())", "re.findall('[a-z]+', t.replace('a', 'b'))"):
         assert "characters" in " ".join(evaluated(code, t=operand))
+
+
+def test_the_hash_of_a_text_stays_when_its_pack_is_closed() -> None:
+    text = LazyStr.from_text("a needle")
+    names = {text: 1}
+    text.close()
+    del names[text]
+    assert not names
