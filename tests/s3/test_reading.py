@@ -1033,6 +1033,8 @@ def test_nothing_is_left_at_the_interpreter_s_end(remote: Remote, ending: str) -
 
 
 INTERRUPTED = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys
 import distributed_prompt as dp
 try:
