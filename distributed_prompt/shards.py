@@ -90,7 +90,7 @@ class Shards(Characters):
     @property
     def digests(self) -> tuple[str, ...]:
         """Those of text, cut and documents."""
-        return _digests(self.pack)
+        return self.pack.digests
 
     @property
     def folder(self) -> Path:
@@ -350,7 +350,7 @@ class Shards(Characters):
 
     def __reduce__(self) -> tuple[object, ...]:
         """What opens the same pack elsewhere: the backend's address and the digests, never the text."""
-        return _reopen, (self._backend, _digests(self.pack), self.cache_bytes)
+        return _reopen, (self._backend, self.pack.digests, self.cache_bytes)
 
     def renew_lock(self) -> None:
         """In a forked child: another thread may have held the lock at the moment of the fork."""
@@ -376,14 +376,9 @@ def _sieve(pack: Pack, literals: tuple[Literal, ...]) -> Sieve | None:
     return Sieve(pack.ngrams, literals)
 
 
-def _digests(pack: Pack) -> tuple[str, str]:
-    """What tells packs apart, whose text, cut or documents differ."""
-    return pack.metadata.root_digest, pack.metadata.documents_digest
-
-
 def _reopen(backend: Backend, digests: tuple[str, str], cache_bytes: int) -> Shards:
     """Unpickle."""
-    for what, found, expected in zip(("root", "documents"), _digests(backend.pack), digests, strict=True):
+    for what, found, expected in zip(("root", "documents"), backend.pack.digests, digests, strict=True):
         if found != expected:
             name = backend.pack.name
             backend.close()

@@ -16,6 +16,7 @@ import pytest
 
 import distributed_prompt as dp
 from distributed_prompt.backends.output import OutputFile
+from distributed_prompt.backends.output_folder import OutputFolder
 from distributed_prompt.errors import ArgumentError, OutputError, OutputExistsError
 
 COMMAND = [sys.executable, "-m", "distributed_prompt"]
@@ -641,3 +642,22 @@ def test_a_folder_that_cannot_be_read_leaves_the_old_file(tmp_path: Path, monkey
     with pytest.raises(OutputError, match="Permission denied"):
         write(tmp_path / "out", b"new", overwrite=True)
     assert (tmp_path / "out").read_bytes() == b"old"
+
+
+def test_left_overs_of_another_user_are_refused_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, folder = OutputFile(tmp_path / "out", overwrite=False), OutputFolder(tmp_path / "tree")
+    file.partial.touch()
+    folder.partial.mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: file.partial.stat().st_uid + 1)
+    for output in (file, folder):
+        with pytest.raises(OutputError, match="is in the way, another user's; remove it"), output:
+            pass
+    assert names(tmp_path) == sorted([file.partial.name, folder.partial.name])
+
+
+def test_whose_a_new_file_is_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    write(tmp_path / "out", b"data", overwrite=False)
+    with OutputFolder(tmp_path / "tree") as folder:
+        folder.publish()
+    assert names(tmp_path) == ["out", "tree"]

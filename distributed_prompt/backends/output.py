@@ -119,8 +119,14 @@ class OutputFile:
 
     def _take(self) -> bool:
         """Make the partial file anew and lock it; False if another writer's was in the way and is gone now."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        is_new = True
         try:
-            self._lock = os.open(self.partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            try:
+                self._lock = os.open(self.partial, flags | os.O_EXCL, 0o666)
+            except FileExistsError:
+                is_new = False
+                self._lock = os.open(self.partial, flags, 0o666)
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
@@ -137,7 +143,8 @@ class OutputFile:
             message = f"{self._shown}: another process is writing it now"
             raise OutputError(message) from error
         left_over = os.fstat(self._lock)
-        if left_over.st_uid != os.geteuid():
+        # Of a new one a mounted disk may say anything.
+        if not is_new and left_over.st_uid != os.geteuid():
             os.close(self._lock)
             self._lock = -1
             message = f"{self._shown}: {self.partial.name} is in the way, another user's; remove it"

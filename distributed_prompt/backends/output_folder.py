@@ -73,10 +73,14 @@ class OutputFolder:
 
     def _take(self) -> bool:
         """Make the partial folder and lock it; False if another writer's was in the way and is gone now."""
-        with suppress(FileExistsError):
+        try:
             self.partial.mkdir()
+            is_new = True
+        except FileExistsError:
+            is_new = False
         lock = os.open(self.partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        if os.fstat(lock).st_uid != os.geteuid():
+        # Of a new one a mounted disk may say anything.
+        if not is_new and os.fstat(lock).st_uid != os.geteuid():
             os.close(lock)
             message = f"{self._shown}: {self.partial.name} is in the way, another user's; remove it"
             raise OutputError(message)

@@ -56,6 +56,11 @@ class Pack:
         """What errors call the pack."""
         return self.store.name
 
+    @property
+    def digests(self) -> tuple[str, str]:
+        """What tells packs apart, whose text, cut or documents differ."""
+        return self.metadata.root_digest, self.metadata.documents_digest
+
     def characters(self, shard: int) -> int:
         """Characters in one shard."""
         return shard_characters(shard, self.metadata.length, self.metadata.shard_size)
