@@ -20,7 +20,8 @@ from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size
 from distributed_prompt.images import IMAGE_LIMIT_BYTES, MATERIALISE_LIMIT, as_str
 from distributed_prompt.lines import Lines
 from distributed_prompt.sequences import Chunks, slice_bound
-from distributed_prompt.shards import DEFAULT_CACHE_BYTES, Shards
+from distributed_prompt.shard_cache import DEFAULT_CACHE_BYTES, ShardCache
+from distributed_prompt.shards import Shards
 from distributed_prompt.store.documents import Document
 from distributed_prompt.strings import UNKNOWN, StringMethods, plain
 from distributed_prompt.text.literal import Literal
@@ -72,7 +73,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
             )
             raise TypeError(message)
         length = backend.pack.metadata.length
-        self._bind(Shards(backend, cache_bytes), 0, length, VIEW_THRESHOLD, IMAGE_LIMIT_BYTES, owns=True)
+        self._bind(Shards(backend, ShardCache(cache_bytes)), 0, length, VIEW_THRESHOLD, IMAGE_LIMIT_BYTES, owns=True)
 
     def _bind(
         self, characters: Characters, start: int, length: int, view_threshold: int, image_limit: int, *, owns: bool
@@ -363,7 +364,7 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         Raises:
             IndexError: there is no such character.
 
-        Cost: no shard; one block of 256 documents.
+        Cost: no shard; one batch of 256 documents.
         """
         return self.documents.at(self._offset(offset))
 

@@ -1,17 +1,21 @@
 """Runs: consecutive shards that are read together, and what is done with them, here or in another process."""
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Executor
 from functools import lru_cache
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece
+from distributed_prompt.workers import map_ahead
 
 Result = TypeVar("Result")
 
 _KEPT_PACKS = 8
+_NEAR_RUNS = 3
+_NEAR_BYTES = 2**16
 
 
 class Run(NamedTuple):
@@ -31,9 +35,15 @@ def ends(shards: range) -> tuple[int, int]:
     return min(shards[0], shards[-1]), max(shards[0], shards[-1])
 
 
-def cut_runs(stretches: Iterator[range], largest: int) -> Iterator[Run]:
-    """Runs of 1, 1, 2, 4, 8 … shards, ``largest`` at most, of stretches that do not touch."""
-    done, size = 0, 1
+def cut_runs(stretches: Iterator[range], largest: int, done: int = 0) -> Iterator[Run]:
+    """Runs of 1, 1, 2, 4, 8 … shards, ``largest`` at most, of stretches that do not touch.
+
+    Args:
+        stretches: consecutive shards.
+        largest: the most that a run may have.
+        done: how many shards went before these.
+    """
+    size = min(largest, max(1, done))
     for stretch in stretches:
         at = 0
         lowest, _ = ends(stretch)
@@ -58,12 +68,22 @@ class RunReader(Protocol):
         """The pieces of a run, and of the shard before it where an occurrence of a literal may begin there."""
 
 
-class Call(Generic[Result]):
-    """What is done with a run, here or in another process, which opens the pack itself.
+class Interest:
+    """Whether anybody still wants the results of a pass.
 
     Attributes:
-        is_stopped: whether nobody wants the result any more.
+        is_over: nobody does.
     """
+
+    __slots__ = ("is_over",)
+
+    def __init__(self) -> None:
+        """Somebody does."""
+        self.is_over = False
+
+
+class Call(Generic[Result]):
+    """What is done with a run, here or in another process, which opens the pack itself."""
 
     def __init__(
         self,
@@ -72,11 +92,12 @@ class Call(Generic[Result]):
         start: int,
         stop: int,
         literals: tuple[Literal, ...],
+        interest: Interest,
         *,
         reverse: bool,
     ) -> None:
         """Take what is read, and what is made of it; as of ``map_runs``."""
-        self.is_stopped = False
+        self._interest = interest
         self._shards = shards
         self._function = function
         self._start = start
@@ -88,7 +109,7 @@ class Call(Generic[Result]):
         """What is made of a run."""
         first, last = self._start // self._shards.shard_size, (self._stop - 1) // self._shards.shard_size
         read = self._shards.read_run(run, self._literals, first, reverse=self._reverse)
-        pieces = takewhile(lambda _: not self.is_stopped, read)
+        pieces = takewhile(lambda _: not self._interest.is_over, read)
         lowest, highest = ends(run.shards)
         inside = first + 1 < lowest and highest < last
         return self._function(pieces if inside else (piece.cut(self._start, self._stop) for piece in pieces))
@@ -97,6 +118,41 @@ class Call(Generic[Result]):
         """The address of the pack, never the text; another process opens it once."""
         arguments = self._function, self._start, self._stop, self._literals, self._reverse
         return _call_there, (pickle.dumps(self._shards), *arguments)
+
+
+class Task(NamedTuple, Generic[Result]):
+    """A run, and what is done with it."""
+
+    call: Call[Result]
+    run: Run
+
+
+def _do(task: Task[Result]) -> Result:
+    return task.call(task.run)
+
+
+def map_tasks(
+    tasks: Iterator[Task[Result]], interest: Interest, expected_bytes: int, executor: Executor | None
+) -> Generator[Result]:
+    """The results of tasks, in order: of the first few on this thread, then on the workers, or by an executor.
+
+    Args:
+        tasks: what is to be done.
+        interest: what all of them look at; it is over when the results are closed.
+        expected_bytes: about how much text they take.
+        executor: does all of them instead.
+    """
+    if executor is None:
+        # Handing a little text to another thread costs more than its passing.
+        yield from map(_do, islice(tasks, _NEAR_RUNS if expected_bytes > _NEAR_BYTES else None))
+    results = map_ahead(_do, tasks, executor)
+    try:
+        for result in results:  # noqa: UP028  # "yield from" would close the results before the flag is set
+            yield result
+    finally:
+        # Whoever stops here waits for a shard, not for a run.
+        interest.is_over = True
+        results.close()
 
 
 _shards_there = lru_cache(_KEPT_PACKS)(pickle.loads)
@@ -110,4 +166,4 @@ def _call_there(
     literals: tuple[Literal, ...],
     reverse: bool,  # noqa: FBT001  # unpickled
 ) -> Call[Result]:
-    return Call(_shards_there(shards), function, start, stop, literals, reverse=reverse)
+    return Call(_shards_there(shards), function, start, stop, literals, Interest(), reverse=reverse)

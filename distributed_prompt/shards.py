@@ -1,15 +1,11 @@
-"""Decoded shards on demand: a cache with a byte budget for slices, decode-ahead for passes, and counters."""
+"""The shards of one pack, decoded on demand: from the cache for slices, ahead of their use for passes."""
 
-import os
-import sys
-import weakref
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
-from threading import RLock
 from typing import TypeVar
 
 from distributed_prompt.backends.base import Backend
@@ -17,21 +13,18 @@ from distributed_prompt.characters import Characters, Stats
 from distributed_prompt.errors import ClosedError, PackChangedError
 from distributed_prompt.geometry import SEGMENT_SHARDS, shard_count
 from distributed_prompt.ngrams import Sieve
-from distributed_prompt.runs import Call, Run, cut_runs, ends
+from distributed_prompt.runs import Call, Interest, Run, Task, cut_runs, ends, map_tasks
+from distributed_prompt.shard_cache import PACK_SHIFT, ShardCache
 from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.store.pack_writer import width
 from distributed_prompt.text.lines import newline_position
 from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece, decode, encode
-from distributed_prompt.workers import map_ahead
 
 Result = TypeVar("Result")
 
-DEFAULT_CACHE_BYTES = 32 * 2**20
 _RUN_BYTES = 2**22
-_NEAR_RUNS = 3
-_NEAR_BYTES = 2**16
 _KEPT_SIEVES = 64
 _EXPECTED_RUNS = 4
 
@@ -39,32 +32,31 @@ _EXPECTED_RUNS = 4
 class Shards(Characters):
     """The text of one pack by shard. Safe to use from any thread.
 
-    Single shards are kept, least recently used ones dropped first, so that together they stay within
-    the budget; one that exceeds it alone is kept alone. A pass over many shards leaves the cache be.
+    Single shards are kept in the cache. A pass over many shards leaves it be.
 
     Attributes:
         pack: the open pack.
         shard_size: characters a shard.
-        cache_bytes: the budget.
         owned: whether a prompt of the whole text, rather than views alone, decides when to close.
     """
 
     knows_parts = True
 
-    def __init__(self, backend: Backend, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        """Take an open backend; nothing is decoded yet."""
+    def __init__(self, backend: Backend, cache: ShardCache, number: int = 0) -> None:
+        """Take an open backend, and where to keep shards; nothing is decoded yet.
+
+        Args:
+            backend: what has the pack.
+            cache: may be shared with other packs.
+            number: tells the pack from these.
+        """
         self._backend = backend
         self.pack = backend.pack
         self.shard_size = self.part_size = self.pack.metadata.shard_size
         self._closed = False
         self.owned = False
-        self.cache_bytes = cache_bytes
-        self._texts: OrderedDict[int, tuple[str, int]] = OrderedDict()
-        # Reentrant: the garbage collector may end an abandoned pass, which counts, while the lock is held.
-        self._lock = RLock()
-        _instances.add(self)
-        self._hits = self._misses = self._decoded_shards = self._decoded_bytes = self._cached_bytes = 0
-        self._images = 0
+        self._cache = cache
+        self._first_key = number << PACK_SHIFT
         self._sieve = lru_cache(_KEPT_SIEVES)(partial(_sieve, self.pack))
 
     @property
@@ -106,43 +98,24 @@ class Shards(Characters):
     @property
     def stats(self) -> Stats:
         """The counters as they are now."""
-        with self._lock:
-            counts = (self._hits, self._misses, self._decoded_shards, self._decoded_bytes)
-            return Stats(*counts, self._cached_bytes, self._images, *self._backend.traffic)
+        requests, received_bytes = self._backend.traffic
+        return replace(self._cache.stats, requests=requests, received_bytes=received_bytes)
 
     def text(self, shard: int) -> str:
         """The text of one shard, from the cache or decoded into it."""
-        with self._lock:
-            kept = self._texts.get(shard)
-            if kept is not None:
-                self._hits += 1
-                self._texts.move_to_end(shard)
-                return kept[0]
-            self._misses += 1
-        data = self.pack.utf8(shard)
-        text = decode(data)
-        self._count(1, len(data))
-        self._keep(shard, text)
+        text = self._cache.get(self._first_key + shard)
+        if text is None:
+            data = self.pack.utf8(shard)
+            text = decode(data)
+            self._cache.count(1, len(data))
+            self._cache.keep(self._first_key + shard, text)
         return text
 
     def keep(self, piece: Piece) -> None:
         """Put a whole decoded shard into the cache."""
         shard, inside = divmod(piece.start, self.shard_size)
         if not inside and piece.characters == self.pack.characters(shard):
-            self._keep(shard, decode(piece.data))
-
-    def _keep(self, shard: int, text: str) -> None:
-        with self._lock:
-            if self._closed or shard in self._texts:
-                return
-            # Noted, for a string grows when C code asks for its UTF-8. Counted first: an interrupt in between, or a
-            # fork, leaves a count that is too high, and nothing without one.
-            size = sys.getsizeof(text)
-            self._cached_bytes += size
-            self._texts[shard] = text, size
-            while self._cached_bytes > self.cache_bytes and len(self._texts) > 1:
-                _, (_, size) = self._texts.popitem(last=False)
-                self._cached_bytes -= size
+            self._cache.keep(self._first_key + shard, decode(piece.data))
 
     def near(self, offset: int) -> tuple[int, str]:
         """The shard that a character is in, from the cache or decoded into it."""
@@ -237,30 +210,48 @@ class Shards(Characters):
         """
         if start >= stop:
             return
+        interest = Interest()
+        tasks = self.tasks(function, start, stop, interest, reverse=reverse, holding=holding)
+        shards = (stop - 1) // self.shard_size - start // self.shard_size
+        yield from map_tasks(tasks, interest, shards * self._average_bytes, executor)
+
+    @property
+    def _average_bytes(self) -> int:
+        return max(1, self.pack.metadata.utf8_bytes // self.pack.metadata.shards)
+
+    def tasks(
+        self,
+        function: Callable[[Iterator[Piece]], Result],
+        start: int,
+        stop: int,
+        interest: Interest,
+        *,
+        reverse: bool = False,
+        holding: Sequence[Literal] = (),
+        done: int = 0,
+    ) -> Iterator[Task[Result]]:
+        """The runs of a range that is not empty, each with what makes something of it; as of :meth:`map_runs`.
+
+        Args:
+            function: as there.
+            start: as there.
+            stop: as there.
+            interest: whether anybody still wants the results.
+            reverse: as there.
+            holding: as there.
+            done: how many shards went before, so that runs need not begin small.
+        """
         self.check_open()
         first, last = start // self.shard_size, (stop - 1) // self.shard_size
         sieve = self._sieve(tuple(holding))
-        metadata = self.pack.metadata
-        average_bytes = max(1, metadata.utf8_bytes // metadata.shards)
-        largest = max(1, _RUN_BYTES // average_bytes)
+        largest = max(1, _RUN_BYTES // self._average_bytes)
         whole = range(last, first - 1, -1) if reverse else range(first, last + 1)
-        runs = cut_runs(sieve.stretches(first, last, reverse=reverse) if sieve else iter([whole]), largest)
+        stretches = sieve.stretches(first, last, reverse=reverse) if sieve else iter([whole])
+        runs = cut_runs(stretches, largest, done)
         if self.pack.store.is_far:
             runs = self._expected(runs)
-
-        call = Call(self, function, start, stop, tuple(holding) if sieve else (), reverse=reverse)
-        # Handing a little text to another thread costs more than its passing.
-        near_runs = _NEAR_RUNS if (last - first) * average_bytes > _NEAR_BYTES else None
-        if executor is None:
-            yield from map(call, islice(runs, near_runs))
-        results = map_ahead(call, runs, executor)
-        try:
-            for result in results:  # noqa: UP028  # "yield from" would close the results before the flag is set
-                yield result
-        finally:
-            # Whoever stops here waits for a shard, not for a run.
-            call.is_stopped = True
-            results.close()
+        call = Call(self, function, start, stop, tuple(holding) if sieve else (), interest, reverse=reverse)
+        return (Task(call, run) for run in runs)
 
     def _expected(self, runs: Iterator[Run]) -> Iterator[Run]:
         """Runs, those behind them said to be read soon; the nearer ones are smaller."""
@@ -297,7 +288,7 @@ class Shards(Characters):
                 yield piece
                 del piece
         finally:
-            self._count(shards, data_bytes)
+            self._cache.count(shards, data_bytes)
 
     def _with_one_before(
         self, pieces: Iterator[Piece], literals: tuple[Literal, ...], lowest: int, *, reverse: bool
@@ -337,36 +328,23 @@ class Shards(Characters):
 
     def count_image(self) -> None:
         """Take note of an image."""
-        with self._lock:
-            self._images += 1
+        self._cache.count_image()
 
     def close(self) -> None:
         """Drop the cache and let go of the pack."""
-        with self._lock:
-            self._closed = True
-            self._texts.clear()
-            self._cached_bytes = 0
+        self._closed = True
+        self._cache.close()
         self._backend.close()
 
     def __reduce__(self) -> tuple[object, ...]:
         """What opens the same pack elsewhere: the backend's address and the digests, never the text."""
-        return _reopen, (self._backend, self.pack.digests, self.cache_bytes)
-
-    def renew_lock(self) -> None:
-        """In a forked child: another thread may have held the lock at the moment of the fork."""
-        self._lock = RLock()
-        self._cached_bytes = sum(size for _, size in self._texts.values())
+        return _reopen, (self._backend, self.pack.digests, self._cache.limit_bytes)
 
     def check_open(self) -> None:
         """For what may be answered from memory: reading a shard finds out by itself."""
         if self._closed:
             message = f"{self.pack.name} is closed"
             raise ClosedError(message)
-
-    def _count(self, shards: int, data_bytes: int) -> None:
-        with self._lock:
-            self._decoded_shards += shards
-            self._decoded_bytes += data_bytes
 
 
 def _sieve(pack: Pack, literals: tuple[Literal, ...]) -> Sieve | None:
@@ -376,23 +354,21 @@ def _sieve(pack: Pack, literals: tuple[Literal, ...]) -> Sieve | None:
     return Sieve(pack.ngrams, literals)
 
 
-def _reopen(backend: Backend, digests: tuple[str, str], cache_bytes: int) -> Shards:
-    """Unpickle."""
+def check_digests(backend: Backend, digests: tuple[str, ...]) -> None:
+    """Close a backend whose pack is not the one that is wanted.
+
+    Raises:
+        PackChangedError: it is not.
+    """
     for what, found, expected in zip(("root", "documents"), backend.pack.digests, digests, strict=True):
         if found != expected:
             name = backend.pack.name
             backend.close()
             message = f"{name}: {what} digest {found[:16]}…, expected {expected[:16]}…: another pack lies there now"
             raise PackChangedError(message)
-    return Shards(backend, cache_bytes)
 
 
-_instances: "weakref.WeakSet[Shards]" = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for shards in _instances:
-        shards.renew_lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+def _reopen(backend: Backend, digests: tuple[str, ...], cache_bytes: int) -> Shards:
+    """Unpickle."""
+    check_digests(backend, digests)
+    return Shards(backend, ShardCache(cache_bytes))

@@ -17,6 +17,7 @@ from distributed_prompt.errors import (
     OutputError,
 )
 from distributed_prompt.originals import DocumentPart, DocumentSplitter, Original
+from distributed_prompt.shard_cache import ShardCache
 from distributed_prompt.shards import Shards
 from distributed_prompt.store.documents import Document
 from distributed_prompt.store.pack import Pack
@@ -117,7 +118,7 @@ def _check_exact(pack: Pack, document: Document, *, lossy: bool) -> None:
 def _pieces(backend: Backend, progress: Progress | None) -> Iterator[Piece]:
     metadata = backend.pack.metadata
     done = 0
-    for piece in Shards(backend).pieces(0, metadata.length):
+    for piece in Shards(backend, ShardCache()).pieces(0, metadata.length):
         yield piece
         done += len(piece.data)
         if progress:
@@ -151,14 +152,14 @@ def _original_bytes(part: DocumentPart, others: Iterator[DocumentPart]) -> Itera
 def _unpack_file(
     backend: Backend, only: Document | None, shown: str, *, lossy: bool, overwrite: bool, progress: Progress | None
 ) -> int:
-    blocks = _document_bytes(backend, only, "one file", lossy=lossy, progress=progress)
+    portions = _document_bytes(backend, only, "one file", lossy=lossy, progress=progress)
     file = OutputFile(shown, overwrite=overwrite)
     if file.path == Path(os.path.realpath(backend.pack.name)):
         message = f"{shown}: is the pack; name another output"
         raise ArgumentError(message)
     with file:
         with _writable(file.partial, shown, "wb") as partial:
-            written = _write(partial, blocks, file.wrote)
+            written = _write(partial, portions, file.wrote)
         file.publish()
     return written
 
@@ -222,16 +223,16 @@ def _writable(path: str | Path, shown: str, mode: str) -> Iterator[BinaryIO]:
         yield cast("BinaryIO", file)
 
 
-def _write(file: BinaryIO, blocks: Iterator[bytes], wrote: Callable[[int], None] = lambda _: None) -> int:
+def _write(file: BinaryIO, portions: Iterator[bytes], wrote: Callable[[int], None] = lambda _: None) -> int:
     written = 0
-    for block in blocks:
-        view = memoryview(block)
+    for data in portions:
+        view = memoryview(data)
         while view:
             done = file.write(view)
             if not isinstance(done, int):
                 message = f"{file!r}: its write() does not say how many bytes it took"  # type: ignore[unreachable]
                 raise OutputError(message)
             view = view[done:]
-        written += len(block)
-        wrote(len(block))
+        written += len(data)
+        wrote(len(data))
     return written

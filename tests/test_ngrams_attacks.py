@@ -26,6 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
+from distributed_prompt import runs as runs_module
 from distributed_prompt import shards as shards_module
 from distributed_prompt import verification
 from distributed_prompt.errors import ClosedError, CorruptPackError, DPromptError, OutputError, OutputExistsError
@@ -68,7 +69,7 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of so few shards that small texts have several, the last one perhaps without an index."""
     set_segments(monkeypatch, SEGMENT, LEAST)
     # Short texts, too, are searched on the worker threads, in runs of several lengths.
-    monkeypatch.setattr(shards_module, "_NEAR_BYTES", 0)
+    monkeypatch.setattr(runs_module, "_NEAR_BYTES", 0)
     monkeypatch.setattr(shards_module, "_RUN_BYTES", 100)
 
 

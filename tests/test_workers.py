@@ -102,7 +102,7 @@ def test_a_pass_that_ends_while_the_counters_are_read_does_not_hang() -> None:
     next(pieces)
 
     def end() -> None:
-        with shards._lock:
+        with shards._cache._lock:
             pieces.close()  # type: ignore[attr-defined]  # what the collector would do
 
     thread = threading.Thread(target=end, daemon=True)
