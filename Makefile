@@ -9,7 +9,7 @@ CORPUS ?= stdlib
 COPIES ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all cover lint format types layers check golden methods bench bench-documents bench-strings bench-search bench-far bench-rlm integrations s3-server long soak clean
+.PHONY: help setup demo test test-all cover forks lint format types layers check golden methods bench bench-documents bench-strings bench-search bench-far bench-rlm integrations s3-server long soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,6 +41,9 @@ test-all: ## run the tests on Python 3.11, 3.12 and 3.13
 cover: $(VENV)/ready ## run the tests and require branch coverage
 	$(PYTEST) --cov --cov-report=term -m 'not forks'
 
+forks: $(VENV)/ready ## run the tests that cover leaves out
+	$(PYTEST) -m forks
+
 lint: $(VENV)/ready ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,7 +58,7 @@ types: $(VENV)/ready ## mypy
 layers: $(VENV)/ready ## import-linter: imports point down
 	$(BIN)/lint-imports
 
-check: lint types layers cover ## all that a commit must pass
+check: lint types layers cover forks ## all that a commit must pass
 
 methods: $(VENV)/ready ## write the table of all methods into the README
 	$(BIN)/python -m tools.method_table

@@ -10,9 +10,10 @@ from distributed_prompt.backends.file_backend import FileBackend, find_pack
 from distributed_prompt.backends.output import OutputFile
 from distributed_prompt.decoding import Decoding
 from distributed_prompt.errors import ArgumentError, CorruptPackError
-from distributed_prompt.inputs import Inputs, Selection
+from distributed_prompt.inputs import Inputs
 from distributed_prompt.joining import Joiner
 from distributed_prompt.packing import PackInfo, Paths, path_list, publish, write_inputs, writing
+from distributed_prompt.selection import Selection
 from distributed_prompt.store.documents import Document
 from distributed_prompt.store.engines import ENGINES, check_engine, create_store
 from distributed_prompt.store.metadata import Metadata
@@ -101,7 +102,7 @@ def append(
 
 def _checked(pack: Pack, take: Callable[[Document], None]) -> Callable[[Document], None]:
     """What takes documents, and refuses one that could not be unpacked beside those of the pack."""
-    folders = {folder for block in pack.documents.blocks() for name in block.names for folder in _folders(name)}
+    folders = {folder for batch in pack.documents.batches() for name in batch.names for folder in _folders(name)}
 
     def check(document: Document) -> None:
         name = document.name

@@ -4,7 +4,7 @@ from typing import Any
 
 from distributed_prompt import notices
 from distributed_prompt.lazy_str import LazyStr
-from distributed_prompt.notices import Found
+from distributed_prompt.notices import Notice
 
 EXACT = "exact"
 DOCUMENTS = "documents"
@@ -49,13 +49,13 @@ def _text(text: str) -> Any:
     attached: Any = ""
     start = 0
     for notice in found:
-        attached += text[start : notice.start] + LazyStr.at(notice.place)
+        attached += text[start : notice.start] + LazyStr.at(notice.reference)
         start = notice.stop
     return attached + text[start:]
 
 
-def _formed(notice: Found) -> Any:
-    text = LazyStr.at(notice.place)
-    if notice.place.form == EXACT:
+def _formed(notice: Notice) -> Any:
+    text = LazyStr.at(notice.reference)
+    if notice.reference.form == EXACT:
         return text.as_str()
-    return text.documents.values() if notice.place.form == DOCUMENTS else text
+    return text.documents.values() if notice.reference.form == DOCUMENTS else text

@@ -37,7 +37,10 @@ class _StreamError(BaseException):
 
 
 class BoundedOutput(io.TextIOBase):
-    """A stream that passes on the first characters written to it, and counts the rest."""
+    """A stream that passes on the first characters written to it, and counts the rest.
+
+    Cost: no shard; of a lazy text that is written, those of the characters that are passed on, 2**20 at a time.
+    """
 
     def __init__(self, stream: TextIO, limit: int | None) -> None:
         """Pass on to a stream up to so many characters; None for all."""
@@ -95,7 +98,10 @@ class Cells:
     """
 
     def __init__(self, prompt: DistributedPrompt, *, exact: bool = False, documents: bool = False) -> None:
-        """Bind the context as :func:`~distributed_prompt.context.as_context` does."""
+        """Bind the context as :func:`~distributed_prompt.context.as_context` does.
+
+        Cost: as there; for ``exact``, as :meth:`DistributedPrompt.as_str`.
+        """
         self.namespace: dict[str, Any] = {
             "__name__": "__main__",
             "__builtins__": hooked(dict(vars(builtins))),
@@ -121,6 +127,8 @@ class Cells:
         Raises:
             SystemExit: as the cell raised it; so with KeyboardInterrupt.
             OSError: one of the streams takes no more.
+
+        Cost: that of the cell; nothing that it prints is kept.
         """
         name = f"<cell {next(_cells)}>"
         linecache.cache[name] = (len(source), None, io.StringIO(source).readlines(), name)
@@ -171,6 +179,6 @@ def _finding(prompt: DistributedPrompt) -> Callable[..., list[str]]:
     def grep(pattern: str, limit: int = _FOUND_LINES, *, ignore_case: bool = False) -> list[str]:
         """The first lines that match a regular expression, as ``document:line: text``."""
         lines = matching_lines(prompt, LinePattern(pattern, ignore_case=ignore_case))
-        return [f"{line.part.name}:{line.number}: {line.text}" for line in islice(lines, limit)]
+        return [f"{line.section.name}:{line.number}: {line.text}" for line in islice(lines, limit)]
 
     return grep

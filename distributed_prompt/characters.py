@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
+from distributed_prompt.collected_documents import CollectedDocuments
 from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.memory_store import MemoryStore
 from distributed_prompt.text.literal import Literal
@@ -189,8 +190,8 @@ class Characters(ABC):
         """The offset of newline number ``ordinal`` (from 0), which must exist."""
 
     @property
-    def documents(self) -> DocumentTable:
-        """The documents of a pack; what is made of others has none."""
+    def documents(self) -> DocumentTable | CollectedDocuments:
+        """The documents of packs; what is made of others has none."""
         return _NO_DOCUMENTS
 
     @property

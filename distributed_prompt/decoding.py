@@ -3,6 +3,7 @@
 import codecs
 import hashlib
 import io
+import re
 from dataclasses import dataclass
 
 from distributed_prompt.errors import ArgumentError
@@ -10,6 +11,13 @@ from distributed_prompt.text.pieces import decode
 
 ERROR_MODES = ("strict", "surrogateescape", "surrogatepass", "replace", "ignore")
 NEWLINE_MODES = ("keep", "universal")
+# Python's standard encodings, by their codecs' own names. A pack says which codec makes its documents' bytes again: it
+# can name none that others have registered, nor one that takes far longer than the text is long, as punycode does.
+_STANDARD = re.compile(
+    r"ascii|big5(hkscs)?|cp\d+|euc_(jis_2004|jisx0213|jp|kr)|gb(18030|2312|k)|hp-roman8|hz|iso2022_(jp\w*|kr)|iso8859-\d+"
+    r"|johab|koi8-[rtu]|kz1048|mac-\w+|ptcp154|shift_jis(_2004|x0213)?|tis-620|utf-(7|8(-sig)?|(16|32)(-[bl]e)?)"
+)
+_SHOWN_CHARACTERS = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +25,8 @@ class Decoding:
     r"""How bytes become text.
 
     Attributes:
-        encoding: a codec of Python's; ``utf-8`` keeps a byte order mark as the character it is.
+        encoding: one of Python's standard encodings, by any name; ``utf-8`` keeps a byte order mark as the character
+            it is.
         errors: ``strict``, ``surrogateescape``, ``surrogatepass``, ``replace`` or ``ignore``.
         newlines: ``keep``, or ``universal`` to turn every ``\r\n`` and ``\r`` into ``\n``.
     """
@@ -33,17 +42,19 @@ class Decoding:
             ArgumentError: naming the field.
         """
         try:
-            "".encode(self.encoding)
-            codecs.getincrementaldecoder(self.encoding)
+            is_standard = _STANDARD.fullmatch(self.codec) is not None
         except (LookupError, ValueError) as error:
-            message = f"encoding {self.encoding!r}: Python has no such text encoding"
+            message = f"encoding {_shown(self.encoding)}: Python has no such text encoding"
             raise ArgumentError(message) from error
+        if not is_standard:
+            message = f"encoding {_shown(self.encoding)}: is none of Python's standard encodings of text"
+            raise ArgumentError(message)
         for name, value, allowed in (
             ("errors", self.errors, ERROR_MODES),
             ("newlines", self.newlines, NEWLINE_MODES),
         ):
             if value not in allowed:
-                message = f"{name} {value!r}: must be one of {', '.join(allowed)}"
+                message = f"{name} {_shown(value)}: must be one of {', '.join(allowed)}"
                 raise ArgumentError(message)
 
     @property
@@ -62,8 +73,13 @@ class Decoding:
         return codecs.getincrementalencoder(self.encoding)(errors)
 
 
+def _shown(value: str) -> str:
+    """A value that may be a forger's, in few characters."""
+    return repr(value) if len(value) <= _SHOWN_CHARACTERS else f"{value[:_SHOWN_CHARACTERS]!r}…"
+
+
 class Decoder:
-    """Blocks of bytes to text. What is ASCII in UTF-8 stays bytes: it is what will be stored."""
+    """Bytes to text, as they come. What is ASCII in UTF-8 stays bytes: it is what will be stored."""
 
     def __init__(self, decoding: Decoding) -> None:
         """Begin before the first byte."""
@@ -73,15 +89,15 @@ class Decoder:
         self._passes_ascii = decoding.codec == "utf-8" and not self._translates
         self._between_characters = True
 
-    def decode(self, block: bytes, *, final: bool) -> str | bytes:
-        """The text of the next block; of what is left over after the last.
+    def decode(self, data: bytes, *, final: bool) -> str | bytes:
+        """The text of the next bytes; of what is left over after the last.
 
         Raises:
             UnicodeError: it is none.
         """
-        if self._passes_ascii and self._between_characters and block.isascii():
-            return block
-        text = self._decoder.decode(block, final)
+        if self._passes_ascii and self._between_characters and data.isascii():
+            return data
+        text = self._decoder.decode(data, final)
         self._between_characters = not self._decoder.getstate()[0]
         return self._newlines.decode(text, final) if self._translates else text
 

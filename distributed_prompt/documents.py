@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from distributed_prompt.caching import cached
 from distributed_prompt.characters import Characters
+from distributed_prompt.collected_documents import CollectedDocuments
 from distributed_prompt.sequences import LazySequence
 from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.documents import Document
@@ -37,7 +38,7 @@ class Documents(Mapping[str, str | View], Generic[View]):
         self._cut = cut
 
     @property
-    def _table(self) -> DocumentTable:
+    def _table(self) -> DocumentTable | CollectedDocuments:
         return self._characters.documents
 
     @cached
@@ -61,21 +62,21 @@ class Documents(Mapping[str, str | View], Generic[View]):
     def __len__(self) -> int:
         """Number of documents.
 
-        Cost: no shard; in a view, at most two blocks of 256 documents.
+        Cost: no shard; in a view, at most two batches of 256 documents.
         """
         return len(self._numbers)
 
     def __iter__(self) -> Iterator[str]:
         """The names in the order of the text.
 
-        Cost: no shard; every block of 256 documents once.
+        Cost: no shard; every batch of 256 documents once.
         """
         return (self._table.name(number) for number in self._numbers)
 
     def __contains__(self, name: object) -> bool:
         """Whether there is a document of this name.
 
-        Cost: no shard; one block of 256 documents, and one row of the index.
+        Cost: no shard; one batch of 256 documents, and one row of the index.
         """
         return isinstance(name, str) and self.record(name) is not None
 
@@ -103,7 +104,7 @@ class Documents(Mapping[str, str | View], Generic[View]):
     def at(self, offset: int) -> Document | None:
         """The document that a character of the range belongs to, or None.
 
-        Cost: no shard; one block of 256 documents.
+        Cost: no shard; one batch of 256 documents.
         """
         document = self._table.at(self._start + offset) if self._start + offset < self._stop else None
         return self._local(document) if document else None
@@ -111,7 +112,7 @@ class Documents(Mapping[str, str | View], Generic[View]):
     def records(self) -> LazySequence[Document]:
         """Where each document is and how it came in, as a lazy sequence.
 
-        Cost: no shard; an item one block of 256 documents.
+        Cost: no shard; an item one batch of 256 documents.
         """
         return _Mapped(self._numbers, self._local_document)
 

@@ -1,7 +1,7 @@
 """Lines that match, as ``grep`` finds them: each line of each document counts on its own.
 
 A line is selected iff ``re.search`` finds something in its text. It is not searched alone, though: the text is walked
-in blocks of whole lines (:mod:`distributed_prompt.line_walk`), and the pattern made into one that finds in many lines
+in passages of whole lines (:mod:`distributed_prompt.line_walk`), and the pattern made into one that finds in many lines
 at once exactly what it finds in each of them (:mod:`distributed_prompt.line_pattern`).
 """
 
@@ -10,7 +10,7 @@ from itertools import islice, takewhile
 from typing import NamedTuple
 
 from distributed_prompt.line_pattern import LinePattern
-from distributed_prompt.line_walk import LINE_LIMIT, LineWalk, Part
+from distributed_prompt.line_walk import LINE_LIMIT, LineWalk, Section
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.re import compile as compile_for_prompts
 from distributed_prompt.strings import plain
@@ -18,8 +18,8 @@ from distributed_prompt.workers import Progress
 
 __all__ = [
     "Line",
+    "LineMatch",
     "LinePattern",
-    "Match",
     "matches",
     "matches_shown",
     "matching_line_counts",
@@ -30,7 +30,7 @@ __all__ = [
 _EXCERPT_CHARACTERS = 200
 
 
-class Match(NamedTuple):
+class LineMatch(NamedTuple):
     """Where the pattern matches; of more than ``LINE_LIMIT`` characters, the text is only the beginning."""
 
     start: int
@@ -42,7 +42,7 @@ class Line(NamedTuple):
     """A line that is selected, or near one.
 
     Attributes:
-        part: where it is in.
+        section: where it is in.
         number: from 1, in the document; of what is in none, in the prompt.
         start: offset of its first character.
         stop: offset after its last character, which is no newline.
@@ -51,7 +51,7 @@ class Line(NamedTuple):
         first: the bounds of the first match; None if the line is not selected.
     """
 
-    part: Part
+    section: Section
     number: int
     start: int
     stop: int
@@ -85,25 +85,25 @@ def matching_lines(
     Cost: every shard once; with ``max_count`` and ``documents``, those that are needed, nearly.
     """
     for stretch, hits in LineWalk(prompt, pattern, max_count, documents, progress).stretches():
-        text, base, part = stretch.text, stretch.start, stretch.part
+        text, base, section = stretch.text, stretch.start, stretch.section
         counted = number = 0
         for start, stop, first, last in hits:
             if not number:
-                number = _number(prompt, part, base)
+                number = _number(prompt, section, base)
             if text is None:
-                yield _line(prompt, part, number, (base, stretch.stop), (first, last))
+                yield _line(prompt, section, number, (base, stretch.stop), (first, last))
                 continue
             number += text.count("\n", counted, start)
             counted = start
             bounds = base + first, base + last
-            yield Line(part, number, base + start, base + stop, text[start:stop], base + start, bounds)
+            yield Line(section, number, base + start, base + stop, text[start:stop], base + start, bounds)
 
 
-def _number(prompt: DistributedPrompt, part: Part, offset: int) -> int:
-    """The number of the line that begins at an offset of a part."""
-    if not part.name:
+def _number(prompt: DistributedPrompt, section: Section, offset: int) -> int:
+    """The number of the line that begins at an offset of a section."""
+    if not section.name:
         return prompt.line_at(offset) + 1
-    return 1 if offset == part.start else prompt.line_at(offset) - prompt.line_at(part.start) + 1
+    return 1 if offset == section.start else prompt.line_at(offset) - prompt.line_at(section.start) + 1
 
 
 def matching_line_counts(
@@ -128,32 +128,32 @@ def matching_line_counts(
     outside, name, found = 0, "", 0
     for stretch, hits in LineWalk(prompt, pattern, max_count, documents, progress).stretches():
         count = sum(1 for _ in hits)
-        if not stretch.part.name:
+        if not stretch.section.name:
             outside += count
             continue
-        if stretch.part.name != name:
+        if stretch.section.name != name:
             if found:
                 yield name, found
-            name, found = stretch.part.name, 0
+            name, found = stretch.section.name, 0
         found += count
     yield from ((name, count) for name, count in ((name, found), ("", outside)) if count)
 
 
-def matches(prompt: DistributedPrompt, pattern: LinePattern, line: Line) -> Iterator[Match]:
+def matches(prompt: DistributedPrompt, pattern: LinePattern, line: Line) -> Iterator[LineMatch]:
     """All matches in a line, in offsets of the prompt.
 
     Cost: no shard; of a line longer than ``LINE_LIMIT``, those that it lies in.
     """
     if not line.is_excerpt:
         for match in pattern.compiled.finditer(line.text):
-            yield Match(line.start + match.start(), line.start + match.end(), match.group())
+            yield LineMatch(line.start + match.start(), line.start + match.end(), match.group())
         return
     for match in compile_for_prompts(pattern.compiled).finditer(prompt.view(line.start, line.stop)):
         start, stop = line.start + match.start(), line.start + match.end()
-        yield Match(start, stop, plain(prompt[start : min(stop, start + LINE_LIMIT)]))
+        yield LineMatch(start, stop, plain(prompt[start : min(stop, start + LINE_LIMIT)]))
 
 
-def matches_shown(prompt: DistributedPrompt, pattern: LinePattern, line: Line) -> Iterator[Match]:
+def matches_shown(prompt: DistributedPrompt, pattern: LinePattern, line: Line) -> Iterator[LineMatch]:
     """The matches that begin in the text of a line.
 
     Cost: as :func:`matches`.
@@ -163,7 +163,7 @@ def matches_shown(prompt: DistributedPrompt, pattern: LinePattern, line: Line) -
 
 
 def with_context(prompt: DistributedPrompt, lines: Iterable[Line], before: int, after: int) -> Iterator[Line | None]:
-    """Lines with those around them, which are not selected, within their parts; None between what is not adjacent.
+    """Lines with those around them, which are not selected, within their sections; None between what is not adjacent.
 
     Args:
         prompt: what the lines are of.
@@ -176,12 +176,12 @@ def with_context(prompt: DistributedPrompt, lines: Iterable[Line], before: int, 
     last: Line | None = None
     for line in lines:
         if last:
-            between = line.number - last.number - 1 if last.part == line.part else after
+            between = line.number - last.number - 1 if last.section == line.section else after
             for last in islice(_lines_behind(prompt, last), min(after, between)):  # noqa: B020  # the last one
                 yield last
-        floor = last.stop + 1 if last and last.part == line.part else line.part.start
+        floor = last.stop + 1 if last and last.section == line.section else line.section.start
         found = list(islice(_lines_before(prompt, line, floor), before))
-        if last and (last.part != line.part or last.stop + 1 < (found[-1] if found else line).start):
+        if last and (last.section != line.section or last.stop + 1 < (found[-1] if found else line).start):
             yield None
         yield from reversed(found)
         yield line
@@ -191,23 +191,23 @@ def with_context(prompt: DistributedPrompt, lines: Iterable[Line], before: int, 
 
 
 def _lines_behind(prompt: DistributedPrompt, line: Line) -> Iterator[Line]:
-    while line.stop + 1 < line.part.stop:
+    while line.stop + 1 < line.section.stop:
         start = line.stop + 1
-        stop = prompt.find("\n", start, line.part.stop)
-        line = _line(prompt, line.part, line.number + 1, (start, stop if stop >= 0 else line.part.stop), None)
+        stop = prompt.find("\n", start, line.section.stop)
+        line = _line(prompt, line.section, line.number + 1, (start, stop if stop >= 0 else line.section.stop), None)
         yield line
 
 
 def _lines_before(prompt: DistributedPrompt, line: Line, floor: int) -> Iterator[Line]:
     while line.start > floor:
         stop = line.start - 1
-        start = prompt.rfind("\n", line.part.start, stop) + 1 or line.part.start
-        line = _line(prompt, line.part, line.number - 1, (start, stop), None)
+        start = prompt.rfind("\n", line.section.start, stop) + 1 or line.section.start
+        line = _line(prompt, line.section, line.number - 1, (start, stop), None)
         yield line
 
 
 def _line(
-    prompt: DistributedPrompt, part: Part, number: int, bounds: tuple[int, int], first: tuple[int, int] | None
+    prompt: DistributedPrompt, section: Section, number: int, bounds: tuple[int, int], first: tuple[int, int] | None
 ) -> Line:
     """A line that may be long."""
     start, stop = text_start, text_stop = bounds
@@ -215,4 +215,4 @@ def _line(
         around = first or (start, start)
         text_start = max(start, around[0] - _EXCERPT_CHARACTERS)
         text_stop = min(stop, around[1] + _EXCERPT_CHARACTERS, text_start + LINE_LIMIT)
-    return Line(part, number, start, stop, plain(prompt[text_start:text_stop]), text_start, first)
+    return Line(section, number, start, stop, plain(prompt[text_start:text_stop]), text_start, first)

@@ -29,7 +29,7 @@ FOLDER_VARIABLE = "DPROMPT_IMAGE_DIR"
 _MOUNTS = Path("/proc/self/mountinfo")
 _IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs", "hugetlbfs", "proc", "sysfs"})
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
-_PATIENCE_S = 1.0
+_PATIENCE_SECONDS = 1.0
 _LONG_TEXT = "take slices, iterate over chunks(), or use a view"
 
 
@@ -175,7 +175,7 @@ class _Image:
             if self.is_open:
                 self.is_open = False
                 os.close(self.number)
-            self._changed.wait_for(lambda: not self._borrowed, _PATIENCE_S)
+            self._changed.wait_for(lambda: not self._borrowed, _PATIENCE_SECONDS)
 
 
 @contextmanager

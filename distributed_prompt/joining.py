@@ -57,7 +57,7 @@ class Joiner:
         self._ways = [decoding]
         if keep_undecodable and decoding.errors == "strict":
             self._ways.append(replace(decoding, errors="surrogateescape"))
-        self._cutter = _Cutter(shard_size)
+        self._cutter = _Sharder(shard_size)
         self._reading_now: _Reading | None = None
         self.source_bytes = self.documents = 0
         self.exact = True
@@ -212,15 +212,15 @@ class _Reading:
 
     def _decoded(self) -> Iterator[str | bytes]:
         decoder = Decoder(self.decoding)
-        for block in self._source.blocks():
-            self._sha256.update(block)
-            self.source_bytes += len(block)
-            yield self._decode(decoder, block, final=False)
+        for data in self._source.portions():
+            self._sha256.update(data)
+            self.source_bytes += len(data)
+            yield self._decode(decoder, data, final=False)
         yield self._decode(decoder, b"", final=True)
 
-    def _decode(self, decoder: Decoder, block: bytes, *, final: bool) -> str | bytes:
+    def _decode(self, decoder: Decoder, data: bytes, *, final: bool) -> str | bytes:
         try:
-            return decoder.decode(block, final=final)
+            return decoder.decode(data, final=final)
         except UnicodeDecodeError as error:
             at = self.source_bytes - len(error.object) + error.start
             what = f"0x{error.object[error.start]:02x} is not {self.decoding.encoding} ({error.reason})"
@@ -235,7 +235,7 @@ class _Reading:
             raise UndecodableError(message) from error
 
 
-class _Cutter:
+class _Sharder:
     """Text of any lengths to shards of one.
 
     Attributes:

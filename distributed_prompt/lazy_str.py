@@ -11,7 +11,7 @@ from distributed_prompt.caching import cached
 from distributed_prompt.characters import Characters
 from distributed_prompt.errors import AddressError, PackChangedError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE
-from distributed_prompt.notices import Place
+from distributed_prompt.notices import Reference
 from distributed_prompt.prompt import DistributedPrompt, open  # noqa: A004  # dp.open
 from distributed_prompt.strings import plain
 
@@ -64,11 +64,17 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
         return text
 
     def __init__(self, prompt: DistributedPrompt, form: str = LAZY, *, owns: bool = False) -> None:
-        """All is done."""
+        """All is done.
+
+        Cost: no shard.
+        """
 
     @classmethod
     def from_text(cls, text: str, *, shard_size: int = DEFAULT_SHARD_SIZE) -> Self:
-        """As that of a prompt."""
+        """As that of a prompt.
+
+        Cost: as there.
+        """
         return cls(DistributedPrompt.from_text(text, shard_size=shard_size), owns=True)
 
     @classmethod
@@ -77,13 +83,13 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
         name = _names.setdefault(characters, os.urandom(_NAME_BYTES).hex())
         _characters[name] = characters
         limits = (prompt.view_threshold, prompt.image_limit)
-        place = Place(characters.address, list(characters.digests), name, start, length, *limits, form)
+        reference = Reference(characters.address, list(characters.digests), name, start, length, *limits, form)
         shown = f"{length:,}" if length >= 0 else "as yet uncounted"
         words = (
             f"[This stands for a text of {shown} characters, too long to be shown or copied whole. It is a str that is "
             "read lazily: use slices (context[a:b]), find, count, in, split, and re on the variable itself.]"
         )
-        text = str.__new__(cls, notices.written(words + excerpt, place))
+        text = str.__new__(cls, notices.written(words + excerpt, reference))
         return text._bind(characters, start, length, *limits, owns=False)
 
     @classmethod
@@ -93,7 +99,7 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
         return text
 
     @classmethod
-    def at(cls, place: Place) -> "LazyStr":
+    def at(cls, reference: Reference) -> "LazyStr":
         """The text that a notice stands for, in the shards that this process has of it if there are any.
 
         Raises:
@@ -103,19 +109,19 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
 
         Cost: no shard; for a notice of another process, the first time, as opening the pack.
         """
-        characters = _characters.get(place.name) or _opened.get((place.address, *place.digests))
+        characters = _characters.get(reference.name) or _opened.get((reference.address, *reference.digests))
         if characters is None:
-            if not place.address:
+            if not reference.address:
                 message = "the text that this notice stands for exists no longer, or in another process only"
                 raise AddressError(message)
-            prompt = open(place.address)
+            prompt = open(reference.address)
             characters = prompt._characters
-            if list(characters.digests) != place.digests:
+            if list(characters.digests) != reference.digests:
                 prompt.close()
-                message = f"{place.address}: another pack lies there than the one that the notice is of"
+                message = f"{reference.address}: another pack lies there than the one that the notice is of"
                 raise PackChangedError(message)
-            _opened[place.address, *place.digests] = characters
-        return cls._of(characters, place.start, place.length, place.view_threshold, place.image_limit)
+            _opened[reference.address, *reference.digests] = characters
+        return cls._of(characters, reference.start, reference.length, reference.view_threshold, reference.image_limit)
 
     def __str__(self) -> str:
         """The same text, with a notice that shows how it begins and ends.
@@ -131,7 +137,10 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
         return self._saying(excerpt, self)
 
     def __ne__(self, other: object, /) -> bool:
-        """Return self!=value."""
+        """Return self!=value.
+
+        Cost: as ``==``.
+        """
         is_equal = self.__eq__(other)
         return is_equal if is_equal is NotImplemented else not is_equal
 
@@ -161,7 +170,10 @@ class LazyStr(DistributedPrompt, str):  # type: ignore[misc]  # noqa: SLOT000  #
         return str(self)
 
     def __rmod__(self, value: object, /) -> str:
-        """Return value%self, with the notice for this text."""
+        """Return value%self, with the notice for this text.
+
+        Cost: as ``str(self)``.
+        """
         return plain(value) % str.__str__(cast("LazyStr", str(self))) if isinstance(value, str) else NotImplemented
 
 

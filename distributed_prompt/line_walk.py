@@ -1,6 +1,6 @@
-"""The walk over a prompt in blocks of whole lines, past all in which no line can be selected.
+"""The walk over a prompt in passages of whole lines, past all in which no line can be selected.
 
-Where a selected line has one of some literals, the walk goes from one occurrence to the next, in blocks that grow as
+Where a selected line has one of some literals, the walk goes from one occurrence to the next, in passages that grow as
 long as there are more.
 """
 
@@ -11,18 +11,18 @@ from itertools import islice
 from typing import NamedTuple
 
 from distributed_prompt.errors import ArgumentError
-from distributed_prompt.inputs import Selection
 from distributed_prompt.line_pattern import LinePattern
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.re import compile as compile_for_prompts
+from distributed_prompt.selection import Selection
 from distributed_prompt.strings import plain
 from distributed_prompt.workers import Progress
 
 LINE_LIMIT = 2**20
 """Characters above which a line is never held whole, and shown only around its first match."""
 # Of shards of the default size few enough to be sliced out of the cache.
-_BLOCK_CHARACTERS = 2**19
-_FIRST_BLOCK_CHARACTERS = 2**13
+_PASSAGE_CHARACTERS = 2**19
+_FIRST_PASSAGE_CHARACTERS = 2**13
 # Walking on is quicker than searching anew up to here.
 _LAG_CHARACTERS = 2**22
 # How much is searched for literals between two reports of progress.
@@ -30,7 +30,7 @@ _REPORT_CHARACTERS = 2**24
 _CACHED_NAMES = 256
 
 
-class Part(NamedTuple):
+class Section(NamedTuple):
     """A document, or what lies between two.
 
     Attributes:
@@ -45,9 +45,9 @@ class Part(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """Consecutive lines of a part, or one that is too long to be held: then there is no text."""
+    """Consecutive lines of a section, or one that is too long to be held: then there is no text."""
 
-    part: Part
+    section: Section
     start: int
     stop: int
     text: str | None
@@ -94,18 +94,18 @@ class LineWalk:
         """What may have lines that are selected, and which, in offsets from its start. To be taken one by one."""
         for start, stop in self._ranges() if self._max_count else ():
             for stretch in self._stretches(start, stop):
-                name = stretch.part.name
+                name = stretch.section.name
                 if name not in self._found:
                     self._found = {"": self._found[""], name: 0}
                 left = self._max_count - self._found[name]
                 if left:
                     yield stretch, self._counted(stretch, islice(self._hits(stretch), left))
                     if name and self._found[name] == self._max_count:
-                        self._skip = stretch.part.stop
+                        self._skip = stretch.section.stop
 
     def _counted(self, stretch: Stretch, hits: _Hits) -> _Hits:
         for hit in hits:
-            self._found[stretch.part.name] += 1
+            self._found[stretch.section.name] += 1
             yield hit
 
     def _hits(self, stretch: Stretch) -> _Hits:
@@ -126,40 +126,40 @@ class LineWalk:
         for number, name in enumerate(self._prompt.documents):
             if self._takes(name):
                 record = records[number]
-                if record.start > stop + _BLOCK_CHARACTERS:
+                if record.start > stop + _PASSAGE_CHARACTERS:
                     yield start, stop
                     start = record.start
                 start, stop = start if stop else record.start, record.stop
         yield start, stop
 
     def _stretches(self, start: int, stop: int) -> Iterator[Stretch]:
-        blocks = _Blocks(self._prompt, self._pattern, stop, self._report)
-        while (start := max(start, self._skip)) < stop and (start := blocks.next(start)) < stop:
-            text = blocks.at(start)
+        passages = _Passages(self._prompt, self._pattern, stop, self._report)
+        while (start := max(start, self._skip)) < stop and (start := passages.next(start)) < stop:
+            text = passages.at(start)
             end = start + len(text)
             if not text:
-                part = next(_parts(self._prompt, start, start + 1))
-                last = min(part.stop, stop)
+                section = next(_sections(self._prompt, start, start + 1))
+                last = min(section.stop, stop)
                 newline = self._prompt.find("\n", start, last)
-                if self._is_wanted(part):
-                    yield Stretch(part, start, newline if newline >= 0 else last, None)
+                if self._is_wanted(section):
+                    yield Stretch(section, start, newline if newline >= 0 else last, None)
                 end = newline + 1 if newline >= 0 else last
             elif self._pattern.has_literal(text) and self._pattern.may_match(text):
-                for part in _parts(self._prompt, start, end):
-                    first, last = max(start, part.start), min(end, part.stop)
-                    if self._is_wanted(part):
-                        yield Stretch(part, first, last, text[first - start : last - start])
+                for section in _sections(self._prompt, start, end):
+                    first, last = max(start, section.start), min(end, section.stop)
+                    if self._is_wanted(section):
+                        yield Stretch(section, first, last, text[first - start : last - start])
             start = end
             self._report(start)
 
     def _report(self, done: int) -> None:
-        # Literals are looked for ahead of the blocks.
+        # Literals are looked for ahead of the passages.
         self._done = max(self._done, done)
         if self._progress:
             self._progress(self._done, len(self._prompt))
 
-    def _is_wanted(self, part: Part) -> bool:
-        return self._takes is None or (part.name != "" and self._takes(part.name))
+    def _is_wanted(self, section: Section) -> bool:
+        return self._takes is None or (section.name != "" and self._takes(section.name))
 
 
 def _selection(globs: tuple[str, ...]) -> Selection:
@@ -170,8 +170,8 @@ def _selection(globs: tuple[str, ...]) -> Selection:
         raise ArgumentError(message) from error
 
 
-class _Blocks:
-    """Blocks of whole lines up to an offset, where lines may be selected."""
+class _Passages:
+    """Passages of whole lines up to an offset, where lines may be selected."""
 
     def __init__(
         self, prompt: DistributedPrompt, pattern: LinePattern, stop: int, report: Callable[[int], None]
@@ -180,7 +180,7 @@ class _Blocks:
         self._pattern = pattern
         self._stop = stop
         self._report = report
-        self._size = _BLOCK_CHARACTERS
+        self._size = _PASSAGE_CHARACTERS
         self._is_dense = False
         self._offsets: Iterator[int] | None = None
         self._offset = 0
@@ -189,9 +189,9 @@ class _Blocks:
         """Where to go on from an offset at which a line begins; the end if no line can be selected any more."""
         longest = self._pattern.longest_literal
         if not longest or self._is_dense:
-            self._size = min(2 * self._size, _BLOCK_CHARACTERS)
+            self._size = min(2 * self._size, _PASSAGE_CHARACTERS)
             return start
-        self._size = _FIRST_BLOCK_CHARACTERS
+        self._size = _FIRST_PASSAGE_CHARACTERS
         if self._offsets is None or start > self._offset + _LAG_CHARACTERS:
             self._offsets = self._literals(start)
             self._offset = -longest
@@ -230,23 +230,23 @@ class _Blocks:
         return next((border for border in borders if 0 < border < stop - start), 0)
 
 
-def _parts(prompt: DistributedPrompt, start: int, stop: int) -> Iterator[Part]:
-    """The parts that have characters in a range, whole."""
+def _sections(prompt: DistributedPrompt, start: int, stop: int) -> Iterator[Section]:
+    """The sections that have characters in a range, whole."""
     border = None
     for record in prompt.view(start, stop).documents.records():
         first, last = start + record.start, start + record.stop
         if (border or start) < first:
-            yield Part("", _gap_start(prompt, start) if border is None else border, first)
+            yield Section("", _gap_start(prompt, start) if border is None else border, first)
         border = last
         if first < last:
             if first == start or last == stop:
                 document = prompt.document_at(first)
                 first, last = (document.start, document.stop) if document else (first, last)
-            yield Part(record.name, first, last)
+            yield Section(record.name, first, last)
     if (start if border is None else border) < stop:
         behind = prompt.view(stop).documents.records()
         gap_stop = stop + behind[0].start if behind else len(prompt)
-        yield Part("", _gap_start(prompt, start) if border is None else border, gap_stop)
+        yield Section("", _gap_start(prompt, start) if border is None else border, gap_stop)
 
 
 def _gap_start(prompt: DistributedPrompt, offset: int) -> int:

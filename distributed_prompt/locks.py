@@ -1,22 +1,37 @@
 """A lock that a forked child may take, whatever the parent's other threads were doing at that moment."""
 
 import os
+import threading
 import weakref
-from threading import RLock
 from types import TracebackType
 
 
 class Lock:
-    """Reentrant: the garbage collector may run code that takes it on the thread that holds it."""
+    """A lock that is open in a forked child.
 
-    def __init__(self) -> None:
+    Reentrant unless asked otherwise: the garbage collector may run code that takes it on the thread that holds it.
+    """
+
+    def __init__(self, *, reentrant: bool = True) -> None:
         """An open lock."""
-        self.renew()
+        self._make = threading.RLock if reentrant else threading.Lock
+        self._lock = self._make()
         _instances.add(self)
 
     def renew(self) -> None:
-        """In a forked child: another thread may have held it at the moment of the fork."""
-        self._lock = RLock()
+        """In a forked child: have another one, if a thread held it that has not come along."""
+        if self.acquire(blocking=False):
+            self.release()
+        else:
+            self._lock = self._make()
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        """Take it; whether that is done, for who does not want to wait."""
+        return self._lock.acquire(blocking)
+
+    def release(self) -> None:
+        """Give it back."""
+        self._lock.release()
 
     def __enter__(self) -> None:
         """Take it."""

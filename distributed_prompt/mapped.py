@@ -1,6 +1,6 @@
 """A genuine ``str`` whose characters lie in a file mapping instead of the process's own memory.
 
-CPython keeps a string as one block: an object header, and right behind it the characters at one, two or four bytes
+CPython keeps a string in one piece: an object header, and right behind it the characters at one, two or four bytes
 each (PEP 393). Here the header is the end of a private page, and the pages behind it are a read-only mapping of an
 *image*: a file that holds just those characters. The result is of exact type ``str``, and C code reads it as any other.
 
@@ -24,10 +24,10 @@ import sys
 import sysconfig
 from collections.abc import Callable, Hashable
 from functools import cache
-from threading import Lock
 from typing import NamedTuple, cast
 
 from distributed_prompt.errors import MaterialiseError
+from distributed_prompt.locks import Lock
 from distributed_prompt.string_layout import KINDS, WORD, Kind, Layout, Template, UnknownLayoutError, find_layout
 
 SWITCH = "DPROMPT_MAPPED"
@@ -46,21 +46,8 @@ class _Mapping(NamedTuple):
     key: Hashable
 
 
-class _Guard:
-    """Keeps two threads from changing what is mapped at once.
-
-    Not reentrant: a collection may begin wherever something is allocated, and is then to leave everything as it is.
-    """
-
-    def __init__(self) -> None:
-        self.reset()
-        os.register_at_fork(after_in_child=self.reset)
-
-    def reset(self) -> None:
-        self.lock = Lock()
-
-
-_guard = _Guard()
+# Not reentrant: a collection may begin wherever something is allocated, and is then to leave everything as it is.
+_guard = Lock(reentrant=False)
 _mappings: dict[int, _Mapping] = {}
 _by_key: dict[Hashable, int] = {}
 
@@ -103,7 +90,7 @@ def _in_main_interpreter() -> bool:
 
 def find(key: Hashable) -> str | None:
     """The string that was mapped under a key, while anybody holds it."""
-    with _guard.lock:
+    with _guard:
         address = _by_key.get(key)
         if address is None or _references(address) == 1:
             return None
@@ -141,7 +128,7 @@ def map_image(descriptor: int, length: int, width: int, key: Hashable = None) ->
 
 def sweep() -> None:
     """Unmap what nobody holds any more."""
-    with _guard.lock:
+    with _guard:
         _sweep()
 
 
@@ -171,7 +158,7 @@ def _map(layout: Layout, descriptor: int, length: int, kind: Kind, key: Hashable
     except BaseException:
         _munmap(base, total)
         raise
-    with _guard.lock:
+    with _guard:
         _mappings[address] = _Mapping(base, total, kind.width, key)
         if key is not None:
             _by_key[key] = address
@@ -240,11 +227,11 @@ def _is_consistent(text: str) -> bool:
 
 
 def _after_collection(phase: str, _: object) -> None:
-    if phase == "stop" and _mappings and _guard.lock.acquire(blocking=False):
+    if phase == "stop" and _mappings and _guard.acquire(blocking=False):
         try:
             _sweep()
         finally:
-            _guard.lock.release()
+            _guard.release()
 
 
 def _object(address: int) -> str:

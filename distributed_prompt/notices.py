@@ -1,6 +1,6 @@
 """Notices: short strings that stand for long texts where only real strings can go, and that code of others copies.
 
-A notice says to who reads it what it is, and ends with the *place* of the text, and a seal. Only a sealed one is taken
+A notice says to who reads it what it is, and ends with a *reference* to the text and a seal. Only a sealed one is taken
 for more than words, so nobody who writes a text can have a pack of his choice opened.
 """
 
@@ -19,8 +19,8 @@ MOST_WORDS = 2**13
 _keys = [os.urandom(KEY_BYTES)]
 
 
-class Place(NamedTuple):
-    """Where a text is.
+class Reference(NamedTuple):
+    """Which text a notice stands for.
 
     Attributes:
         address: of the pack; empty for what no other process can open by it.
@@ -43,12 +43,12 @@ class Place(NamedTuple):
     form: str
 
 
-class Found(NamedTuple):
+class Notice(NamedTuple):
     """A notice in a string: its range, and what it stands for."""
 
     start: int
     stop: int
-    place: Place
+    reference: Reference
 
 
 def key() -> str:
@@ -62,20 +62,20 @@ def adopt(key: str) -> None:
     _keys[:] = [own, *(other for other in _keys if other != own)]
 
 
-def written(words: str, place: Place) -> str:
+def written(words: str, reference: Reference) -> str:
     """A notice."""
     # Nothing in it may look like an ending.
-    where = json.dumps([len(words), *place]).replace("<", "\\u003c").replace(">", "\\u003e")
+    where = json.dumps([len(words), *reference]).replace("<", "\\u003c").replace(">", "\\u003e")
     return f"{words}<dprompt-text {where} {_seal(_keys[0], words + where)}>"
 
 
-def found_in(text: str) -> list[Found]:
+def found_in(text: str) -> list[Notice]:
     """The notices in a string.
 
     Cost: one pass.
     """
     endings = list(_ENDING.finditer(text))
-    notices: list[Found] = []
+    notices: list[Notice] = []
     # From the end, since the words of a notice may hold others.
     for ending in reversed(endings):
         if not notices or ending.end() <= notices[-1].start:
@@ -84,9 +84,9 @@ def found_in(text: str) -> list[Found]:
     return notices[::-1]
 
 
-def _read(text: str, ending: "re.Match[str]") -> Found | None:
+def _read(text: str, ending: "re.Match[str]") -> Notice | None:
     try:
-        characters, *place = json.loads(ending[1])
+        characters, *reference = json.loads(ending[1])
     except (ValueError, RecursionError):
         return None
     if type(characters) is not int or not 0 <= characters <= min(MOST_WORDS, ending.start()):
@@ -95,7 +95,7 @@ def _read(text: str, ending: "re.Match[str]") -> Found | None:
     sealed = text[start : ending.start()] + ending[1]
     if not any(hmac.compare_digest(_seal(key, sealed), ending[2]) for key in _keys):
         return None
-    return Found(start, ending.end(), Place(*place))
+    return Notice(start, ending.end(), Reference(*reference))
 
 
 def _seal(key: bytes, sealed: str) -> str:

@@ -58,10 +58,10 @@ class Original:
             if found != expected:
                 yield f"document {self._document.name}: {name} {found}, expected {expected}"
 
-    def _summed(self, block: bytes) -> bytes:
-        self._sha256.update(block)
-        self._bytes += len(block)
-        return block
+    def _summed(self, data: bytes) -> bytes:
+        self._sha256.update(data)
+        self._bytes += len(data)
+        return data
 
 
 class DocumentPart(NamedTuple):

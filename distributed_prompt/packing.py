@@ -14,8 +14,9 @@ from distributed_prompt.backends.output import OutputFile
 from distributed_prompt.decoding import Decoding
 from distributed_prompt.errors import ArgumentError, DPromptError, OutputError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size
-from distributed_prompt.inputs import Inputs, LeftOut, Selection
+from distributed_prompt.inputs import Inputs, LeftOut
 from distributed_prompt.joining import Joiner, Shard
+from distributed_prompt.selection import Selection
 from distributed_prompt.sources import FileSource, TextSource
 from distributed_prompt.store.base import StoreWriter
 from distributed_prompt.store.codec import DEFAULT_LEVEL, LEVELS
@@ -102,7 +103,7 @@ def pack(
         level: zstd's compression level, 1 to 22.
         index: whether to make the n-gram index, by which searches skip what cannot match; shards of less than 2**15
             characters have none.
-        encoding: the inputs' codec.
+        encoding: that of the inputs: one of Python's standard encodings.
         errors: what to do with bytes that are no text: ``strict`` refuses or leaves out the file;
             ``surrogateescape`` keeps them; ``replace`` and ``ignore`` lose them.
         newlines: ``keep``, or ``universal`` to turn ``\r\n`` and ``\r`` into ``\n``, as ``open`` does.
@@ -117,7 +118,8 @@ def pack(
         ArgumentError: a number or name is outside its range, two documents would have one name, or nothing is left.
 
     Cost: every byte read once (of files in folders that are larger than 4 MiB, twice); a few MB a core at shards of up
-    to 2**20 characters, 53 bytes a shard, 8 a document, and the names of one folder and of all that is left out.
+    to 2**20 characters, 32 MB for the n-gram index, some 80 bytes a shard, 8 a document, and the names of one folder
+    and of all that is left out.
     """
     decoding = Decoding(encoding=encoding, errors=errors, newlines=newlines)
     if level not in LEVELS:
@@ -303,7 +305,7 @@ def _is_encodable(text: str) -> bool:
 
 @contextmanager
 def writing(store: StoreWriter) -> Iterator[StoreWriter]:
-    """Abort the store unless the block ends well."""
+    """Abort the store unless the body ends well."""
     try:
         yield store
     except BaseException:
@@ -311,7 +313,7 @@ def writing(store: StoreWriter) -> Iterator[StoreWriter]:
         raise
 
 
-class _Task(NamedTuple):
+class _EncodeTask(NamedTuple):
     """A run of shards, the number of the first, and what lies before it if an index is made."""
 
     first: int
@@ -319,21 +321,21 @@ class _Task(NamedTuple):
     before: bytes | None = None
 
 
-def _tasks(shards: Iterator[Shard], first: int, shard_size: int) -> Iterator[_Task]:
+def _tasks(shards: Iterator[Shard], first: int, shard_size: int) -> Iterator[_EncodeTask]:
     """Shards in runs that are worth a task each."""
     run_shards = max(1, min(_TASK_SHARDS, _TASK_CHARACTERS // shard_size))
     while run := list(islice(shards, run_shards)):
-        yield _Task(first, run)
+        yield _EncodeTask(first, run)
         first += len(run)
 
 
-def _with_before(tasks: Iterator[_Task], before: bytes) -> Iterator[_Task]:
+def _with_before(tasks: Iterator[_EncodeTask], before: bytes) -> Iterator[_EncodeTask]:
     for task in tasks:
         yield task._replace(before=before)
         before = last_bytes(before, *(shard.data for shard in task.shards))
 
 
-def _encode(level: int, task: _Task) -> list[EncodedShard]:
+def _encode(level: int, task: _EncodeTask) -> list[EncodedShard]:
     encoded = []
     before = task.before
     for number, shard in enumerate(task.shards, task.first):

@@ -2,12 +2,10 @@
 
 import logging
 import operator
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Self, SupportsIndex, overload
 
-from distributed_prompt.backends.addresses import open_backend
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.memory_backend import MemoryBackend
 from distributed_prompt.characters import Characters, Stats
@@ -19,6 +17,7 @@ from distributed_prompt.errors import PackChangedError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size
 from distributed_prompt.images import IMAGE_LIMIT_BYTES, MATERIALISE_LIMIT, as_str
 from distributed_prompt.lines import Lines
+from distributed_prompt.opening import Addresses, open_characters
 from distributed_prompt.sequences import Chunks, slice_bound
 from distributed_prompt.shard_cache import DEFAULT_CACHE_BYTES, ShardCache
 from distributed_prompt.shards import Shards
@@ -457,13 +456,16 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
             yield piece._replace(start=piece.start - base) if base else piece
 
 
-def open(address: str | os.PathLike[str], *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> DistributedPrompt:  # noqa: A001
-    """Open a pack as a prompt.
+def open(address: Addresses, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> DistributedPrompt:  # noqa: A001
+    """Open a pack as a prompt, or several packs as one.
 
     Args:
         address: a pack, or a folder that holds one named ``prompt.dprompt``; ``s3://bucket/key``, with credentials,
-            region and endpoint from where boto3 takes them; ``https://host/path``.
-        cache_bytes: memory that decoded shards may take.
+            region and endpoint from where boto3 takes them; ``https://host/path``. For many packs a manifest, as
+            :func:`distributed_prompt.pack` and :func:`distributed_prompt.collect` write it, or the folder that it is
+            in (``s3://bucket/corpus/``); a pattern, such as ``parts/*.dprompt``, in the order of their names; or a
+            list of addresses and open backends.
+        cache_bytes: memory that decoded shards may take, of all packs together.
 
     Raises:
         PackNotFoundError: nothing is there.
@@ -474,9 +476,11 @@ def open(address: str | os.PathLike[str], *, cache_bytes: int = DEFAULT_CACHE_BY
         AccessError: a server refuses.
         RemoteError: a server cannot be reached, or fails.
 
-    Cost: the metadata table, whatever the length; elsewhere one round trip.
+    Cost: the metadata table, whatever the length; elsewhere one round trip. Of many packs the manifest, if they have
+        one, however many they are; otherwise the metadata of each, several at a time.
     """
-    return DistributedPrompt(open_backend(address), cache_bytes=cache_bytes)
+    characters = open_characters(address, cache_bytes)
+    return DistributedPrompt._of(characters, 0, characters.length, VIEW_THRESHOLD, IMAGE_LIMIT_BYTES, owns=True)
 
 
 def _reopen(kind: type[DistributedPrompt], characters: Characters, *place: int) -> DistributedPrompt:

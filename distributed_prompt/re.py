@@ -35,7 +35,7 @@ from re import (
 )
 from typing import Any
 
-from distributed_prompt.regex import Pattern, Replacement
+from distributed_prompt.regex import Pattern, Repl
 from distributed_prompt.regex_match import Match
 from distributed_prompt.strings import plain
 
@@ -148,7 +148,7 @@ def split(pattern: Any, string: Any, maxsplit: int = 0, flags: int = 0) -> Any:
     return compile(pattern, flags).split(string, maxsplit)
 
 
-def sub(pattern: Any, repl: Replacement, string: Any, count: int = 0, flags: int = 0) -> Any:
+def sub(pattern: Any, repl: Repl, string: Any, count: int = 0, flags: int = 0) -> Any:
     """Return the string obtained by replacing the leftmost non-overlapping occurrences of the pattern by repl.
 
     Cost: as :meth:`Pattern.sub`.
@@ -156,7 +156,7 @@ def sub(pattern: Any, repl: Replacement, string: Any, count: int = 0, flags: int
     return compile(pattern, flags).sub(repl, string, count)
 
 
-def subn(pattern: Any, repl: Replacement, string: Any, count: int = 0, flags: int = 0) -> tuple[Any, int]:
+def subn(pattern: Any, repl: Repl, string: Any, count: int = 0, flags: int = 0) -> tuple[Any, int]:
     """Return a 2-tuple containing (new_string, number).
 
     Cost: as :meth:`Pattern.subn`.
@@ -165,7 +165,10 @@ def subn(pattern: Any, repl: Replacement, string: Any, count: int = 0, flags: in
 
 
 def purge() -> None:
-    """Clear the regular expression caches."""
+    """Clear the regular expression caches.
+
+    Cost: no shard.
+    """
     _re.purge()
     _compiled.cache_clear()
 

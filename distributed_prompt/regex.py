@@ -27,7 +27,7 @@ from distributed_prompt.text.required import required, requirements
 from distributed_prompt.text.splicing import Splice
 from distributed_prompt.text.windows import CONTEXT_LIMIT, TooFarError, Windows
 
-Replacement = str | Callable[[Any], str]
+Repl = str | Callable[[Any], str]
 _FIRST_WINDOW = 2**10
 _SAMPLE_CHARACTERS = 2**14
 
@@ -40,6 +40,8 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
 
     Attributes:
         compiled: the standard library's pattern.
+
+    Cost: no shard, where a method does not say more.
     """
 
     __slots__ = ("compiled",)
@@ -184,7 +186,7 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
             start = match.end()
         return [*fields, string[start:]]
 
-    def sub(self, repl: Replacement, string: Any, count: SupportsIndex = 0) -> Any:
+    def sub(self, repl: Repl, string: Any, count: SupportsIndex = 0) -> Any:
         """Return the string obtained by replacing the leftmost non-overlapping occurrences of pattern in string.
 
         Cost: up to ``view_threshold`` every shard, and the result. Above it no shard if what replaces is a string; what
@@ -194,7 +196,7 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         """
         return self._substituted(repl, string, index(count), is_counted=False)[0]
 
-    def subn(self, repl: Replacement, string: Any, count: SupportsIndex = 0) -> tuple[Any, int]:
+    def subn(self, repl: Repl, string: Any, count: SupportsIndex = 0) -> tuple[Any, int]:
         """Return the tuple (new_string, number_of_subs_made).
 
         Cost: as :meth:`findall`; the result as in :meth:`sub`.

@@ -13,6 +13,8 @@ class Match(ABC):  # noqa: B024  # so that the standard library's can be taken f
     """A match in a prompt, as ``re.Match``, which also counts as one, is in a string; all offsets are the prompt's.
 
     It holds the texts of its groups, and not what was searched.
+
+    Cost: no shard; for :attr:`endpos`, what the length of the prompt costs. The texts of the groups, in memory.
     """
 
     __slots__ = ("_bounds", "_groups", "_last", "_re", "_regs", "_shift", "_string")

@@ -1,6 +1,7 @@
 """What makes a REPL at home with lazy texts: its own ``import re``, and ``open`` that knows notices.
 
-Both are put into the ``__builtins__`` of that REPL's namespace, so no other code of the process sees them.
+Both are put into the ``__builtins__`` of that REPL's namespace, so no other code of the process sees them; where the
+process is the REPL's alone (:class:`Hooks`), into those of all its code.
 """
 
 import builtins
@@ -29,6 +30,8 @@ def hooked(names: Any) -> Any:
 
     Returns:
         The dictionary to be ``__builtins__``.
+
+    Cost: no shard.
     """
     mapping: MutableMapping[str, Any] = dict(vars(names)) if isinstance(names, ModuleType) else names
     if _MARK not in mapping:
@@ -46,6 +49,8 @@ class Hooks:
     """For REPLs whose every cell is a new process that unpickles its variables: among these, it brings the hooks along.
 
     There the builtins themselves are changed, for nothing else goes from one cell to the next.
+
+    Cost: no shard.
     """
 
     def __init__(self, key: str) -> None:
@@ -100,7 +105,10 @@ def _is_short(stream: Any) -> bool:
 
 
 class TextReader(io.TextIOBase):
-    """A text as a file that is read: what it gives is lazy where it is long."""
+    """A text as a file that is read: what it gives is lazy where it is long.
+
+    Cost: no shard but for what is read, as the slice that it is; for a line, as ``find`` up to its end, too.
+    """
 
     def __init__(self, text: str) -> None:
         """At the beginning."""

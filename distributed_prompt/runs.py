@@ -120,6 +120,19 @@ class Call(Generic[Result]):
         return _call_there, (pickle.dumps(self._shards), *arguments)
 
 
+class Shifted(Generic[Result]):
+    """Calls a function with pieces whose offsets are counted from elsewhere."""
+
+    def __init__(self, function: Callable[[Iterator[Piece]], Result], shift: int) -> None:
+        """Take what is called, and what to add to offsets."""
+        self._function = function
+        self._shift = shift
+
+    def __call__(self, pieces: Iterator[Piece]) -> Result:
+        """What the function makes of the pieces."""
+        return self._function(piece._replace(start=piece.start + self._shift) for piece in pieces)
+
+
 class Task(NamedTuple, Generic[Result]):
     """A run, and what is done with it."""
 

@@ -19,6 +19,8 @@ class LazySequence(Sequence[Item_co]):
     """A read-only sequence. Slices are lazy too; ``list(x)`` makes an ordinary list.
 
     Equal to a list, or to another lazy sequence, of equal items in the same order.
+
+    Cost: what the method that gives it says of an item and of ``len``; what looks at all items holds one at a time.
     """
 
     @abstractmethod
@@ -136,7 +138,10 @@ class _Slice(LazySequence[Item_co]):
 
 
 class Chunks(LazySequence[Item_co]):
-    """A text in chunks of one length that may overlap."""
+    """A text in chunks of one length that may overlap.
+
+    Cost: no shard; an item, as the slice that it is.
+    """
 
     def __init__(self, length: int, size: int, overlap: int, cut: Callable[[int, int], Item_co]) -> None:
         """Take the text's length and what gives ``[start, stop)`` of it.

@@ -17,10 +17,9 @@ from distributed_prompt.runs import Call, Interest, Run, Task, cut_runs, ends, m
 from distributed_prompt.shard_cache import PACK_SHIFT, ShardCache
 from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.pack import Pack
-from distributed_prompt.store.pack_writer import width
 from distributed_prompt.text.lines import newline_position
 from distributed_prompt.text.literal import Literal
-from distributed_prompt.text.pieces import Piece, decode, encode
+from distributed_prompt.text.pieces import Piece, decode, encode, width
 
 Result = TypeVar("Result")
 
@@ -252,6 +251,12 @@ class Shards(Characters):
             runs = self._expected(runs)
         call = Call(self, function, start, stop, tuple(holding) if sieve else (), interest, reverse=reverse)
         return (Task(call, run) for run in runs)
+
+    def prepare(self, start: int, stop: int, holding: Sequence[Literal]) -> None:
+        """Have what the index tells of a range that is not empty, before it is asked for."""
+        sieve = self._sieve(tuple(holding))
+        for _ in sieve.stretches(start // self.shard_size, (stop - 1) // self.shard_size) if sieve else ():
+            pass
 
     def _expected(self, runs: Iterator[Run]) -> Iterator[Run]:
         """Runs, those behind them said to be read soon; the nearer ones are smaller."""

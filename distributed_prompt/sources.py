@@ -34,7 +34,7 @@ class Source(Protocol):
     size_bytes: int | None
     optional: bool
 
-    def blocks(self) -> Iterator[bytes]:
+    def portions(self) -> Iterator[bytes]:
         """The bytes in order, some at a time."""
 
     def locate(self, offset: int) -> str:
@@ -93,7 +93,7 @@ class FileSource:
         except OSError:
             return False
 
-    def blocks(self) -> Iterator[bytes]:
+    def portions(self) -> Iterator[bytes]:
         """See the contract.
 
         Raises:
@@ -106,9 +106,9 @@ class FileSource:
         for file in self._files:
             shown = self.shown if len(self._files) == 1 else str(file)
             self._starts.append((total, shown))
-            for block in _blocks(str(file), shown, os.O_RDONLY):
-                total += len(block)
-                yield block
+            for data in _portions(str(file), shown, os.O_RDONLY):
+                total += len(data)
+                yield data
 
     def _standard_input(self) -> Iterator[bytes]:
         self._starts = [(0, "standard input")]
@@ -135,14 +135,14 @@ class TreeSource:
         self.shown = path
         self.size_bytes: int | None = size_bytes
 
-    def blocks(self) -> Iterator[bytes]:
+    def portions(self) -> Iterator[bytes]:
         """See the contract.
 
         Raises:
             PackReadError: the system could not read.
         """
         # Not to wait for a writer, should it be a pipe by now.
-        return _blocks(self.shown, self.shown, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, EXCLUDE_ADVICE)
+        return _portions(self.shown, self.shown, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, EXCLUDE_ADVICE)
 
     def locate(self, offset: int) -> str:
         """See the contract."""
@@ -153,13 +153,13 @@ class TreeSource:
         return False
 
 
-def _blocks(path: str, shown: str, flags: int, advice: str = "") -> Iterator[bytes]:
+def _portions(path: str, shown: str, flags: int, advice: str = "") -> Iterator[bytes]:
     try:
         with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, flags)) as file:
             if flags & os.O_NONBLOCK and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "is no file any more")  # noqa: TRY301  # worded below
-            while block := file.read(_READ_BYTES):
-                yield block
+            while data := file.read(_READ_BYTES):
+                yield data
     except OSError as error:
         message = f"{shown}: {error.strerror}{advice}"
         raise PackReadError(message) from error
@@ -176,7 +176,7 @@ class TextSource:
         self.size_bytes: int | None = None
         self._text = text
 
-    def blocks(self) -> Iterator[bytes]:
+    def portions(self) -> Iterator[bytes]:
         """See the contract."""
         return (encode(self._text[at : at + _READ_BYTES]) for at in range(0, len(self._text), _READ_BYTES))
 

@@ -16,11 +16,11 @@ from distributed_prompt.originals import DocumentPart, DocumentSplitter, Origina
 from distributed_prompt.store.base import Table
 from distributed_prompt.store.directory import Column, Directory, RootEntry, ShardRecord, root_digest, segment_digest
 from distributed_prompt.store.documents import (
-    BLOCK_DOCUMENTS,
+    BATCH_DOCUMENTS,
     HASH_BITS,
     Bounds,
-    Part,
-    block_count,
+    RowKind,
+    batch_count,
     create_name_rows,
     create_names,
     name_entry,
@@ -40,7 +40,7 @@ _RUN_CHARACTERS = 2**21
 _NUMBER_MASK = 2**32 - 1
 
 
-class _Found(NamedTuple):
+class _CheckedShard(NamedTuple):
     """What one shard's row turned out to hold; ``record`` is None where it cannot be decoded."""
 
     shard: int
@@ -74,10 +74,10 @@ def verify(pack: Backend | str | os.PathLike[str], progress: Progress | None = N
 def _problems(pack: Pack, progress: Progress | None) -> Iterator[str]:
     yield from _guarded(pack.store.problems())
     yield from _guarded(_unexpected_rows(pack))
-    documents = _Documents(pack)
+    documents = _DocumentCheck(pack)
     yield from _guarded(documents.begin())
-    totals = _Totals(pack)
-    ngrams = _Ngrams(pack)
+    totals = _TotalsCheck(pack)
+    ngrams = _IndexCheck(pack)
     shards = range(pack.metadata.shards)
     step = max(1, _RUN_CHARACTERS // pack.metadata.shard_size)
     runs = (shards[at : at + step] for at in range(0, len(shards), step))
@@ -109,15 +109,15 @@ def _unexpected_rows(pack: Pack) -> Iterator[str]:
         for segment in range(segments):
             yield from _guarded(_places_problems(pack, segment))
     rows: dict[int, int] = {int(column): segments for column in Column} | {int(Column.ROOT): 1}
-    parts = {int(Part.BLOCKS): block_count(metadata.documents)}
+    kinds = {int(RowKind.BATCHES): batch_count(metadata.documents)}
     if INDEX_FEATURE in metadata.features:
-        parts |= {int(Part.NAMES): name_rows(metadata.documents), int(Part.BOUNDS): 1}
+        kinds |= {int(RowKind.NAMES): name_rows(metadata.documents), int(RowKind.BOUNDS): 1}
     yield from map_problems(pack.store, pack.ngrams.covers)
     ngrams = list(pack.ngrams.keys())
     for table, is_expected in (
         (Table.SHARDS, lambda key: 0 <= key < metadata.shards),
         (Table.DIRECTORY, lambda key: key & _NUMBER_MASK < rows.get(key >> 32, 0)),
-        (Table.DOCUMENTS, lambda key: 0 <= key & _NUMBER_MASK < parts.get(key >> 32, 0)),
+        (Table.DOCUMENTS, lambda key: 0 <= key & _NUMBER_MASK < kinds.get(key >> 32, 0)),
         (Table.NGRAMS, lambda key: any(key in keys for keys in ngrams)),
     ):
         yield from (f"{table}: row {key} belongs to nothing" for key in pack.store.keys(table) if not is_expected(key))
@@ -129,7 +129,7 @@ def _places_problems(pack: Pack, segment: int) -> Iterator[str]:
     yield from ()
 
 
-def _check_run(pack: Pack, shards: range) -> list[_Found]:
+def _check_run(pack: Pack, shards: range) -> list[_CheckedShard]:
     found = [_check_shard(pack, shard) for shard in shards]
     if not pack.ngrams.exists:
         return found
@@ -150,22 +150,22 @@ def _check_run(pack: Pack, shards: range) -> list[_Found]:
     return found
 
 
-def _check_shard(pack: Pack, shard: int) -> _Found:
+def _check_shard(pack: Pack, shard: int) -> _CheckedShard:
     try:
         blob = pack.blob(shard) or b""
         data = pack.decompress(shard, blob or None)
         text = decode(data)
     except CorruptPackError as error:
-        return _Found(shard, [str(error)], None, b"")
+        return _CheckedShard(shard, [str(error)], None, b"")
     except UnicodeDecodeError as error:
-        return _Found(shard, [f"shard {shard}: {error}"], None, b"")
+        return _CheckedShard(shard, [f"shard {shard}: {error}"], None, b"")
     if len(text) != pack.characters(shard):
         wrong = f"shard {shard}: {len(text)} characters, expected {pack.characters(shard)}"
-        return _Found(shard, [wrong], None, b"")
+        return _CheckedShard(shard, [wrong], None, b"")
     # Counted on the string, since the writer counts on its UTF-8.
     record = describe_shard(shard, len(text), data, blob)
     record = record._replace(newlines=text.count("\n"), width=_width(text))
-    return _Found(shard, list(_guarded(_differences(pack.directory, shard, record))), record, data)
+    return _CheckedShard(shard, list(_guarded(_differences(pack.directory, shard, record))), record, data)
 
 
 def _width(text: str) -> int:
@@ -186,7 +186,7 @@ def _differences(directory: Directory, shard: int, found: ShardRecord) -> Iterat
             yield f"shard {shard}: {name} {_shown(value)}, expected {_shown(wanted)}"
 
 
-class _Totals:
+class _TotalsCheck:
     """What the shards add up to, and whether the metadata and the root say so."""
 
     def __init__(self, pack: Pack) -> None:
@@ -197,7 +197,7 @@ class _Totals:
         self._largest_width = 0
         self._ends_line = True
 
-    def add(self, found: _Found) -> None:
+    def add(self, found: _CheckedShard) -> None:
         """Take the next shard."""
         if found.record is None:
             self._complete = False
@@ -236,7 +236,7 @@ class _Totals:
                 yield f"directory: root: segment {segment} is not what its shards make it"
 
 
-class _Ngrams:
+class _IndexCheck:
     """The n-gram index, compared with one made anew."""
 
     def __init__(self, pack: Pack) -> None:
@@ -245,7 +245,7 @@ class _Ngrams:
         self._segment = OpenSegment()
         self._is_complete = True
 
-    def add(self, found: _Found) -> Iterator[str]:
+    def add(self, found: _CheckedShard) -> Iterator[str]:
         """What is wrong with the segment that the next shard ends."""
         if not self._ngrams.exists:
             return
@@ -264,7 +264,7 @@ class _Ngrams:
         self._is_complete = True
 
 
-class _Documents:
+class _DocumentCheck:
     """The documents, their index, and the bytes they came from."""
 
     def __init__(self, pack: Pack) -> None:
@@ -278,18 +278,18 @@ class _Documents:
         metadata, table = self._pack.metadata, self._pack.documents
         for feature, used in (
             (DOCUMENTS_FEATURE, metadata.documents > 0),
-            (INDEX_FEATURE, metadata.documents > BLOCK_DOCUMENTS),
+            (INDEX_FEATURE, metadata.documents > BATCH_DOCUMENTS),
         ):
             if (feature in metadata.features) != used:
                 yield f"metadata: features {metadata.features}, but documents {metadata.documents}"
                 return
         sha256, bounds, entries = hashlib.sha256(), Bounds([], []), array("Q")
-        for number, block in enumerate(table.blocks()):
+        for number, batch in enumerate(table.batches()):
             sha256.update(table.row(number) or b"")
-            bounds.starts.append(block.starts[0])
-            bounds.stops.append(block.stops[-1])
+            bounds.starts.append(batch.starts[0])
+            bounds.stops.append(batch.stops[-1])
             first = len(entries)
-            entries.extend(name_entry(name, first + index) for index, name in enumerate(block.names))
+            entries.extend(name_entry(name, first + index) for index, name in enumerate(batch.names))
         if sha256.hexdigest() != metadata.documents_digest:
             yield f"documents: digest {sha256.hexdigest()}, expected {metadata.documents_digest}"
         if bounds != table.bounds:
@@ -299,7 +299,7 @@ class _Documents:
 
     def _name_problems(self, entries: "array[int]") -> Iterator[str]:
         table = self._pack.documents
-        if len(table) <= BLOCK_DOCUMENTS:
+        if len(table) <= BATCH_DOCUMENTS:
             entries = array("Q", sorted(entries))
         else:
             rows = dict(create_name_rows(entries, name_rows(len(entries))))
@@ -312,7 +312,7 @@ class _Documents:
                 if name == other:
                     yield f"documents: two are called {name!r}"
 
-    def add(self, found: _Found) -> Iterator[str]:
+    def add(self, found: _CheckedShard) -> Iterator[str]:
         """What is wrong with the documents that end in the next shard."""
         if self._splitter is None:
             return

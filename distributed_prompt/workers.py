@@ -7,10 +7,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from threading import Lock
 from typing import TypeVar
 
-Task = TypeVar("Task")
+from distributed_prompt.locks import Lock
+
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 Progress = Callable[[int, int | None], None]
@@ -32,17 +33,18 @@ _EXECUTOR_AHEAD = max(16, _AHEAD)
 class _Pool:
     """The pool of this process."""
 
-    def __init__(self) -> None:
-        self.reset()
-        os.register_at_fork(after_in_child=self.reset)
-
     is_used = True
 
-    def reset(self) -> None:
+    def __init__(self) -> None:
         self._lock = Lock()
         self._executor: ThreadPoolExecutor | None = None
+        os.register_at_fork(after_in_child=self._forget)
 
-    def submit(self, function: Callable[[Task], Result], task: Task) -> Future[Result]:
+    def _forget(self) -> None:
+        """In a forked child, which has none of the threads."""
+        self._executor = None
+
+    def submit(self, function: Callable[[Item], Result], task: Item) -> Future[Result]:
         with self._lock:
             executor = self._executor = self._executor or ThreadPoolExecutor(WORKERS, thread_name_prefix="dprompt")
         try:
@@ -71,7 +73,7 @@ def uses_threads() -> bool:
 
 
 def map_ahead(
-    function: Callable[[Task], Result], tasks: Iterable[Task], executor: Executor | None = None
+    function: Callable[[Item], Result], tasks: Iterable[Item], executor: Executor | None = None
 ) -> Generator[Result]:
     """Results in the order of the tasks, computed on the workers, or by an executor, a few tasks ahead of their use.
 
@@ -84,13 +86,13 @@ def map_ahead(
     return _one_by_one(function, tasks)
 
 
-def _one_by_one(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Generator[Result]:
+def _one_by_one(function: Callable[[Item], Result], tasks: Iterable[Item]) -> Generator[Result]:
     for task in tasks:
         yield function(task)
 
 
-def _ahead(function: Callable[[Task], Result], tasks: Iterable[Task], executor: Executor | None) -> Generator[Result]:
-    pending: deque[tuple[Task, Future[Result], int]] = deque()
+def _ahead(function: Callable[[Item], Result], tasks: Iterable[Item], executor: Executor | None) -> Generator[Result]:
+    pending: deque[tuple[Item, Future[Result], int]] = deque()
     submit = executor.submit if executor else _pool.submit
     ahead = _EXECUTOR_AHEAD if executor else _AHEAD
 

@@ -12,11 +12,11 @@ from distributed_prompt.text.pieces import decode
 READ_SIZES = (1, 2, 3, 7, 2**18)
 
 
-class Blocks:
-    """A source of bytes that come in blocks of any sizes, empty ones included."""
+class Portions:
+    """A source of bytes that come in portions of any sizes, empty ones included."""
 
     def __init__(
-        self, data: bytes, lengths: Iterable[int] = (), *, name: str = "blocks", optional: bool = False
+        self, data: bytes, lengths: Iterable[int] = (), *, name: str = "portions", optional: bool = False
     ) -> None:
         self.name = name
         self.shown = "here"
@@ -26,7 +26,7 @@ class Blocks:
         self._data = data
         self._lengths = list(lengths)
 
-    def blocks(self) -> Iterator[bytes]:
+    def portions(self) -> Iterator[bytes]:
         self.readings += 1
         at = 0
         while at < len(self._data):

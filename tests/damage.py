@@ -204,7 +204,7 @@ def sound_text(folder: Path, engine: str, shard_size: int) -> SoundText:
 
 
 def sound_documents(folder: Path, engine: str, *, seed: int = SEED) -> SoundDocuments:
-    """A pack of 600 documents: three blocks, a row of names, and bounds."""
+    """A pack of 600 documents: three batches, a row of names, and bounds."""
     chance = random.Random(seed)  # noqa: S311  # the same every time
     source = folder / "many"
     source.mkdir()
@@ -517,7 +517,7 @@ class DamageContract(ABC):
     @pytest.mark.parametrize("table", TABLES)
     def test_a_table_without_rows_is_reported(self, sound: SoundText, copy: Path, table: str) -> None:
         self.change_rows(copy, table, dict.fromkeys(self.rows(copy, table)))
-        what = {"shards": "shard 0: missing", "documents": "documents: block 0: missing"}.get(table, "directory")
+        what = {"shards": "shard 0: missing", "documents": "documents: batch 0: missing"}.get(table, "directory")
         assert check_noticed(sound, copy, what).read_errors
 
     @pytest.mark.parametrize("what", ["missing", "flipped"])
@@ -627,7 +627,7 @@ class DamageContract(ABC):
 
     @pytest.mark.parametrize("what", ["missing", "flipped", *ROW_CHANGES])
     @pytest.mark.parametrize(
-        "key", [0, 1, 2, 1 << 32, 2 << 32], ids=["block 0", "block 1", "block 2", "names", "bounds"]
+        "key", [0, 1, 2, 1 << 32, 2 << 32], ids=["batch 0", "batch 1", "batch 2", "names", "bounds"]
     )
     def test_a_damaged_row_of_documents_gives_right_answers_or_errors_and_is_reported(
         self, many: SoundDocuments, many_copy: Path, key: int, what: str
@@ -635,7 +635,7 @@ class DamageContract(ABC):
         row = self.rows(many_copy, "documents")[key]
         changes: dict[str, bytes | None] = {"missing": None, "flipped": flip(row, 4 * len(row))}
         self.change_rows(many_copy, "documents", {key: changes[what] if what in changes else ROW_CHANGES[what](row)})
-        report = check_noticed(many, many_copy, "documents: (block|names|bounds)")
+        report = check_noticed(many, many_copy, "documents: (batch|names|bounds)")
         assert report.read_errors
 
     def test_rows_of_documents_that_were_swapped_are_reported(self, many: SoundDocuments, many_copy: Path) -> None:
@@ -643,7 +643,7 @@ class DamageContract(ABC):
         for first, second in combinations(rows, 2):
             renew(many_copy, many.data)
             self.change_rows(many_copy, "documents", {first: rows[second], second: rows[first]})
-            assert check_noticed(many, many_copy, "documents: (block|names|bounds)").read_errors
+            assert check_noticed(many, many_copy, "documents: (batch|names|bounds)").read_errors
 
     def test_no_flipped_bit_of_any_row_of_documents_gives_a_wrong_answer(
         self, many: SoundDocuments, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -21,6 +21,7 @@ class Indexed(MemoryBackend):
     """A pack in memory that has an index."""
 
     def __init__(self, text: str, shard_size: int) -> None:
+        super().__init__(text, shard_size)
         store = MemoryStore()
         writer = PackWriter(store, shard_size, 3, index=True)
         before = b""

@@ -265,7 +265,7 @@ def test_a_pack_without_documents_grows(tmp_path: Path, engine: str, text: str) 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Very many small documents, some of them empty, also where blocks and groups of blocks end."""
+    """Very many small documents, some of them empty, also where batches and groups of batches end."""
     folder = tmp_path_factory.mktemp("many")
     empty = {255, 256, 4_094, 4_095, 4_096, 4_199, *range(250, MANY, 11), *range(1_000, 1_300)}
     return written(
@@ -314,10 +314,10 @@ def test_packs_of_very_many_documents_grow_to_the_pack_that_packing_everything_m
 @each_engine
 @pytest.mark.parametrize("empty", [0, 300])
 @pytest.mark.parametrize(("width", "shard_size"), [(10, 10_240), (9, 8_000)])
-def test_groups_of_blocks_that_end_inside_a_shard_or_with_it_lie_where_packing_everything_puts_them(
+def test_groups_of_batches_that_end_inside_a_shard_or_with_it_lie_where_packing_everything_puts_them(
     tmp_path: Path, engine: str, width: int, shard_size: int, empty: int
 ) -> None:
-    """4,096 documents are a group: here their last block ends with a shard, or begins and ends inside of one."""
+    """4,096 documents are a group: here their last batch ends with a shard, or begins and ends inside of one."""
     data = noise(5_496 * width + 1, 3)
     full = [data[number * width : (number + 1) * width] for number in range(5_496)]
     contents = full[:4_096] + [b""] * empty + full[4_096:]

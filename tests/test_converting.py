@@ -83,7 +83,7 @@ def assert_same(pack: Path, other: Path) -> None:
 
 @pytest.fixture
 def pack(tmp_path: Path, engine: str) -> Path:
-    """A pack of several shards and of more documents than a block holds."""
+    """A pack of several shards and of more documents than a batch holds."""
     contents = {f"{number:03}": noise(100, number) + b"\n" for number in range(300)}
     return create(tmp_path / "pack.dprompt", contents, engine, shard_size=1_000, header="{name}")
 

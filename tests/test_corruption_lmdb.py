@@ -180,7 +180,7 @@ class TestDamagedLmdbPacks(DamageContract):
             transaction.drop(environment.open_db(table.encode(), txn=transaction))
         report = check(sound, copy)
         if table == "documents":
-            assert any("documents: block 0: missing" in line for line in report.problems)
+            assert any("documents: batch 0: missing" in line for line in report.problems)
         else:
             expected = NotAPackError if table == "metadata" else CorruptPackError
             assert isinstance(report.refused, expected)

@@ -137,6 +137,23 @@ def test_the_file_is_synced_before_it_gets_its_name_and_the_folder_afterwards(
     assert calls == ["sync .out.partial", "name", f"sync {tmp_path.name}"]
 
 
+def test_folders_that_are_made_for_a_file_are_synced_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").mkdir()
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def note(number: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{number}").readlink())
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", note)
+    pack = Path(dp.ingest_string("text", tmp_path / "there" / "a" / "b").path)
+    assert synced[-3:] == [tmp_path / "there" / "a" / "b", tmp_path / "there" / "a", tmp_path / "there"]
+    synced.clear()
+    dp.ingest_string("text", tmp_path / "there" / "a" / "b")
+    assert synced[-2:] == [pack.with_name(f".{pack.name}.partial"), pack.parent]
+
+
 def test_the_campaign_finds_a_writer_that_renames_before_it_syncs(tmp_path: Path) -> None:
     events = [
         Event("create", -1, 0, b"", f"{tmp_path}/.out", ""),

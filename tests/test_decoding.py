@@ -38,6 +38,10 @@ def decoded(parts: list[bytes], decoding: Decoding) -> str:
         ("encoding", "rot13"),
         ("encoding", "hex"),
         ("encoding", "undefined"),
+        ("encoding", "punycode"),
+        ("encoding", "idna"),
+        ("encoding", "unicode_escape"),
+        ("encoding", "raw-unicode-escape"),
         ("encoding", "utf-8\0"),
         ("encoding", "\udc80"),
         ("errors", "xmlcharrefreplace"),
@@ -50,6 +54,38 @@ def test_an_unknown_codec_or_mode_is_an_argument_error_that_names_it(name: str, 
     with pytest.raises(ArgumentError, match=f"^{name} ") as raised:
         Decoding(**{name: value})
     assert repr(value) in str(raised.value)
+
+
+ORDINARY = (
+    *("cp1252", "windows-1251", "cp437", "iso-8859-15", "latin9", "us-ascii", "hp_roman8", "koi8_u", "kz1048"),
+    *("macroman", "mac_latin2", "tis-620", "big5-hkscs", "euc_jp", "euc-kr", "gb2312", "GBK", "gb18030", "hz", "johab"),
+    *("iso-2022-jp", "sjis", "shift_jis_2004", "utf-16le", "UTF-32-BE", "utf-8-sig"),
+)
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_the_encodings_of_ordinary_files_are_known_by_any_name(name: str) -> None:
+    assert Decoding(encoding=name).codec == codecs.lookup(name).name
+
+
+def test_a_codec_that_somebody_has_registered_is_none_that_a_pack_can_name() -> None:
+    def search(name: str) -> codecs.CodecInfo | None:
+        latin = codecs.lookup("latin-1")
+        return codecs.CodecInfo(latin.encode, latin.decode, name=name) if name == "our_own" else None
+
+    codecs.register(search)
+    try:
+        with pytest.raises(ArgumentError, match=r"^encoding 'our_own': is none of Python's standard"):
+            Decoding(encoding="our_own")
+    finally:
+        codecs.unregister(search)
+
+
+def test_a_long_name_of_a_codec_or_mode_is_cut_in_the_message() -> None:
+    for field in ("encoding", "errors", "newlines"):
+        with pytest.raises(ArgumentError, match=f"^{field} ") as raised:
+            Decoding(**{field: "x" * 10**6})
+        assert len(str(raised.value)) < 250
 
 
 @pytest.mark.parametrize("alias", ["UTF8", "utf_8", "U8", "Utf-8"])
@@ -89,7 +125,7 @@ def test_a_codec_has_one_name_whatever_it_was_called(alias: str, codec: str) -> 
 @example("\r\n", "utf-8", "universal", [1])
 @example("é\r", "utf-8", "universal", [1, 2])
 @example("aé", "utf-8", "keep", [2])
-def test_blocks_cut_anywhere_are_what_open_reads(text: str, encoding: str, newlines: str, places: list[int]) -> None:
+def test_bytes_cut_anywhere_are_what_open_reads(text: str, encoding: str, newlines: str, places: list[int]) -> None:
     data = text.encode(encoding, "ignore")
     newline = "" if newlines == "keep" else None
     expected = io.TextIOWrapper(io.BytesIO(data), encoding=encoding, newline=newline).read()
@@ -106,13 +142,13 @@ def test_any_bytes_cut_anywhere_are_decoded_as_at_once(data: bytes, errors: str,
 
 def test_ascii_between_characters_stays_the_bytes_it_is() -> None:
     decoder = Decoder(Decoding())
-    block = b"plain"
-    assert decoder.decode(block, final=False) is block
+    data = b"plain"
+    assert decoder.decode(data, final=False) is data
     assert decoder.decode(b"\xe6\x97", final=False) == ""
     with pytest.raises(UnicodeDecodeError):
-        decoder.decode(block, final=False)
-    assert Decoder(Decoding(encoding="latin-1")).decode(block, final=False) == "plain"
-    assert Decoder(Decoding(newlines="universal")).decode(block, final=False) == "plain"
+        decoder.decode(data, final=False)
+    assert Decoder(Decoding(encoding="latin-1")).decode(data, final=False) == "plain"
+    assert Decoder(Decoding(newlines="universal")).decode(data, final=False) == "plain"
 
 
 @pytest.mark.parametrize("data", [b"\xe6\x97", b"abc\xf0\x9f", b"\xff"])

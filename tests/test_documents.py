@@ -85,11 +85,11 @@ def clipped(documents: list[Document], start: int, stop: int, length: int) -> di
 
 
 @contextmanager
-def small_blocks() -> Iterator[None]:
-    """Blocks of 3 documents: a few documents then have many."""
+def small_batches() -> Iterator[None]:
+    """Batches of 3 documents: a few documents then have many."""
     with pytest.MonkeyPatch.context() as patch:
         for module in ("documents", "document_table", "pack_writer", "metadata"):
-            patch.setattr(f"distributed_prompt.store.{module}.BLOCK_DOCUMENTS", 3, raising=False)
+            patch.setattr(f"distributed_prompt.store.{module}.BATCH_DOCUMENTS", 3, raising=False)
         yield
 
 
@@ -155,7 +155,7 @@ def test_in_a_view_are_the_documents_that_lie_in_it_clipped(
     text, documents = modelled(parts)
     cuts = [(start, stop) for start in range(len(text) + 1) for stop in range(start, len(text) + 1)]
     chosen = data.draw(st.lists(st.sampled_from(cuts), min_size=1, max_size=8)) if data else cuts
-    with small_blocks(), prompt_of(parts, shard_size) as prompt:
+    with small_batches(), prompt_of(parts, shard_size) as prompt:
         for start, stop in chosen:
             view = prompt.view(start, stop)
             expected = clipped(documents, start, stop, len(text))
@@ -178,7 +178,7 @@ def test_in_a_view_are_the_documents_that_lie_in_it_clipped(
 
 
 def test_a_view_up_to_the_end_has_the_empty_documents_there() -> None:
-    with small_blocks(), prompt_of([("", ""), ("", "abc"), *[("", "")] * 7]) as prompt:
+    with small_batches(), prompt_of([("", ""), ("", "abc"), *[("", "")] * 7]) as prompt:
         empty = [f"t/{number}" for number in range(2, 9)]
         for view in (prompt.view(1, 3), prompt.view(0, 3).view(2, 3)):
             assert list(view.documents) == ["t/1", *empty]
@@ -202,7 +202,7 @@ def test_a_view_of_a_view_counts_from_its_own_beginning() -> None:
 @given(parts, st.sampled_from(SHARD_SIZES))
 def test_each_character_belongs_to_its_document_or_to_none(parts: Parts, shard_size: int) -> None:
     text, documents = modelled(parts)
-    with small_blocks(), prompt_of(parts, shard_size, "tail") as prompt:
+    with small_batches(), prompt_of(parts, shard_size, "tail") as prompt:
         for offset in range(-len(text) - 4, len(text) + 5):
             here = offset % (len(text) + 4) if offset < 0 else offset
             expected = [document for document in documents if document.start <= here < document.stop]

@@ -188,7 +188,7 @@ def cycle(*sizes: int) -> Iterator[int]:
     ],
 )
 @pytest.mark.parametrize("sizes", [(1, 2, 3, 5, 4_000), (7,), (4_095, 4_097), (65_536,), (10**9,)])
-def test_the_blocks_in_which_the_input_arrives_make_no_difference(
+def test_the_portions_in_which_the_input_arrives_make_no_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: bytes, errors: str, sizes: tuple[int, ...]
 ) -> None:
     (tmp_path / "in.txt").write_bytes(source)
@@ -204,7 +204,7 @@ def test_the_blocks_in_which_the_input_arrives_make_no_difference(
 
 
 @pytest.mark.parametrize("size", [1, 3, 1_000])
-def test_the_blocks_in_which_a_file_is_read_make_no_difference(
+def test_the_portions_in_which_a_file_is_read_make_no_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     (tmp_path / "in.txt").write_bytes(MIXED[:30_000])

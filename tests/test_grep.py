@@ -25,7 +25,7 @@ from distributed_prompt.errors import ArgumentError
 from distributed_prompt.grep import LinePattern, matches, matching_line_counts, matching_lines, with_context
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.text import within_lines
-from tests.test_documents import Parts, modelled, prompt_of, small_blocks
+from tests.test_documents import Parts, modelled, prompt_of, small_batches
 
 COMMAND = [sys.executable, "-m", "distributed_prompt"]
 SHARD_SIZES = (1, 2, 3, 7, 64)
@@ -69,7 +69,7 @@ def lines_of(parts: Parts, tail: str, pattern: "re.Pattern[str]") -> Iterator[Ex
 
 def selected(prompt: DistributedPrompt, pattern: LinePattern, **options: object) -> list[tuple[object, ...]]:
     found = matching_lines(prompt, pattern, **options)  # type: ignore[arg-type]  # as given
-    return [(line.part.name, line.number, line.start, line.stop, line.text, line.first) for line in found]
+    return [(line.section.name, line.number, line.start, line.stop, line.text, line.first) for line in found]
 
 
 def as_selected(lines: Iterator[Expected]) -> list[tuple[object, ...]]:
@@ -232,14 +232,14 @@ def test_fixed_strings_are_literals(parts: Parts, literal: str, shard_size: int,
 @settings(max_examples=150)
 @given(parts_of_texts, patterns, st.sampled_from(SHARD_SIZES), st.sampled_from([1, 3, 8]))
 @example([("", "ab"), ("", "aba\n")], "aba", 1, 3)
-def test_blocks_of_any_size_and_long_lines_change_nothing(
+def test_passages_of_any_size_and_long_lines_change_nothing(
     parts: Parts, pattern: str, shard_size: int, limit: int
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch, small_blocks():
+    with pytest.MonkeyPatch.context() as patch, small_batches():
         patch.setattr(grep, "LINE_LIMIT", limit)
         patch.setattr(line_walk, "LINE_LIMIT", limit)
-        patch.setattr(line_walk, "_BLOCK_CHARACTERS", min(2, limit))
-        patch.setattr(line_walk, "_FIRST_BLOCK_CHARACTERS", 1)
+        patch.setattr(line_walk, "_PASSAGE_CHARACTERS", min(2, limit))
+        patch.setattr(line_walk, "_FIRST_PASSAGE_CHARACTERS", 1)
         patch.setattr(line_walk, "_LAG_CHARACTERS", 2)
         patch.setattr(line_walk, "_REPORT_CHARACTERS", 3)
         patch.setattr(grep, "_EXCERPT_CHARACTERS", 1)
@@ -247,7 +247,7 @@ def test_blocks_of_any_size_and_long_lines_change_nothing(
         with prompt_of(parts, shard_size) as prompt:
             line_pattern = LinePattern(pattern)
             found = list(matching_lines(prompt, line_pattern))
-            assert [(line.part.name, line.number, line.start, line.stop, line.first) for line in found] == [
+            assert [(line.section.name, line.number, line.start, line.stop, line.first) for line in found] == [
                 (name, number, start, stop, first) for name, number, start, stop, _, first in expected
             ]
             text = str(prompt)
@@ -275,7 +275,7 @@ def test_only_documents_that_are_wanted(parts: Parts, pattern: str, wanted: set[
     names = {f"t/{number}" for number in wanted}
     expected = [line for line in lines_of(parts, "", re.compile(pattern)) if line.name in names]
     with prompt_of(parts, shard_size) as prompt, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(line_walk, "_BLOCK_CHARACTERS", 3)
+        patch.setattr(line_walk, "_PASSAGE_CHARACTERS", 3)
         globs = sorted(names) or ["none"]
         assert selected(prompt, LinePattern(pattern), documents=globs) == as_selected(iter(expected))
 
@@ -301,7 +301,7 @@ def context_model(lines: list[Expected], before: int, after: int) -> list[tuple[
 def test_context_stays_within_documents(parts: Parts, pattern: str, before: int, after: int, shard_size: int) -> None:
     lines = list(lines_of(parts, "", re.compile(pattern)))
     with prompt_of(parts, shard_size) as prompt, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(line_walk, "_BLOCK_CHARACTERS", 3)
+        patch.setattr(line_walk, "_PASSAGE_CHARACTERS", 3)
         found = list(with_context(prompt, matching_lines(prompt, LinePattern(pattern)), before, after))
         assert [(line.start, bool(line.first)) if line else None for line in found] == context_model(
             lines, before, after
@@ -341,7 +341,7 @@ def test_progress_ends_at_the_end() -> None:
 
 
 def test_only_what_is_needed_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_walk, "_BLOCK_CHARACTERS", 5_000)
+    monkeypatch.setattr(line_walk, "_PASSAGE_CHARACTERS", 5_000)
     with prompt_of([("", "a\n" * 50_000), ("", "b\n" * 50_000), ("", "c\n" * 50_000)], 1000) as prompt:
         assert len(selected(prompt, LinePattern("[ac]"), max_count=1)) == 2
         assert prompt.stats.decoded_shards < 200

@@ -236,7 +236,7 @@ MOMENTS = {
     "before its first bytes are read": ("distributed_prompt.backends.file_backend", "open_store", False),
     "after its first bytes were read": ("distributed_prompt.store.engines", "is_sqlite", False),
     "after its header was read": ("distributed_prompt.store.sqlite_origin", "check_file", True),
-    "after its layout was read": ("distributed_prompt.store.lmdb_store", "read_layout", True),
+    "after its meta pages were read": ("distributed_prompt.store.lmdb_store", "read_meta", True),
     "before its metadata are read": ("distributed_prompt.store.pack", "parse_metadata", False),
     "before its directory is read": ("distributed_prompt.store.pack", "Directory", False),
 }

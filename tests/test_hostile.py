@@ -16,6 +16,7 @@ import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -465,6 +466,18 @@ def test_documents_that_lie_about_where_they_are_give_errors_or_parts_of_the_tex
             with pytest.raises(CorruptPackError, match="document"):
                 dp.unpack(backend, tmp_path / "out")
             assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["punycode", "idna", "unicode_escape", "zlib", "rot13", "mbcs", "x" * 9_999, "\0", ""])
+def test_a_document_in_an_encoding_that_nothing_is_packed_in_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    documents = [document("a", 0, 50), replace(document("b", 50, len(TEXT)), encoding=name)]
+    path = forged(tmp_path / "encodings.dprompt", documents=documents)
+    said = re.compile(rf"{re.escape(str(path))}: document b: encoding {re.escape(repr(name[:80]))}[^\n]{{,60}}")
+    with pytest.raises(CorruptPackError) as raised:
+        dp.unpack(path, tmp_path / "out")
+    assert said.fullmatch(str(raised.value))
+    assert any(said.fullmatch(problem) for problem in dp.verify(path))
+    assert [file.name for file in tmp_path.iterdir()] == ["encodings.dprompt"]
 
 
 # Names of files

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 import distributed_prompt as dp
 from distributed_prompt.errors import ArgumentError, PackNotFoundError, PackReadError
-from distributed_prompt.inputs import Inputs, LeftOut, Selection
+from distributed_prompt.inputs import Inputs, LeftOut
+from distributed_prompt.selection import Selection
 from distributed_prompt.sources import TextSource
 from tests.byte_sources import write_shard_folder
 
@@ -80,7 +81,7 @@ def test_the_order_of_a_folder_is_that_of_whole_names(
     assert result.names == sorted(f"tree/{name}" for name in files)
     assert result.left_out == []
     for source in result.sources:
-        assert b"tree/" + b"".join(source.blocks()) == os.fsencode(source.name)
+        assert b"tree/" + b"".join(source.portions()) == os.fsencode(source.name)
 
 
 @settings(max_examples=40, deadline=None)
@@ -159,7 +160,7 @@ def test_an_empty_folder_has_nothing(tmp_path: Path) -> None:
 def test_a_folder_of_shards_is_one_document_as_an_argument_and_files_inside_a_folder(tmp_path: Path) -> None:
     write_shard_folder(tmp_path / "shards", [b"ab", b"c"])
     result = found(tmp_path / "shards")
-    assert [b"".join(source.blocks()) for source in result.sources] == [b"abc"]
+    assert [b"".join(source.portions()) for source in result.sources] == [b"abc"]
     assert result.names == ["shards"]
     assert found(tmp_path).names == [f"{tmp_path.name}/shards/{name}" for name in ("0000.txt", "0001.txt", "meta.json")]
 
@@ -168,7 +169,7 @@ def test_standard_input_is_one_among_others(tree: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"piped")))
     result = found("tree", "-", "one.txt")
     assert result.names == ["one.txt", "stdin", *found("tree").names]
-    assert b"".join(result.sources[1].blocks()) == b"piped"
+    assert b"".join(result.sources[1].portions()) == b"piped"
     assert tree.is_dir()
 
 
@@ -530,7 +531,7 @@ def test_the_files_that_were_named_are_those_that_are_read(tree: Path) -> None:
 def test_a_single_source_is_taken_as_it_is() -> None:
     result = Found(Inputs.of(TextSource("text")))
     assert result.names == ["string"]
-    assert b"".join(result.sources[0].blocks()) == b"text"
+    assert b"".join(result.sources[0].portions()) == b"text"
 
 
 @pytest.mark.parametrize("between", [[], ["one.txt-"], ["one.txt.md", "one.txt!"]])

@@ -15,7 +15,7 @@ from distributed_prompt.joining import Joiner
 from distributed_prompt.sources import FileSource, TextSource, TreeSource
 from distributed_prompt.store.documents import Document
 from distributed_prompt.text.pieces import Piece, decode, encode
-from tests.byte_sources import READ_SIZES, Blocks, Joined, write_shard_folder
+from tests.byte_sources import READ_SIZES, Joined, Portions, write_shard_folder
 
 UNICODE_CODECS = (
     "utf-8",
@@ -64,7 +64,7 @@ def first_error(data: bytes, encoding: str) -> int | None:
 
 
 def cut(data: bytes, lengths: list[int], shard_size: int, decoding: Decoding) -> list[str]:
-    return Joined([Blocks(data, lengths)], decoding, shard_size).pieces
+    return Joined([Portions(data, lengths)], decoding, shard_size).pieces
 
 
 def read_file(path: Path, decoding: Decoding, read_bytes: int, shard_size: int = 5) -> str:
@@ -173,7 +173,7 @@ def test_lone_surrogates_pass_where_asked_for(text: str, lengths: list[int], enc
 @given(texts, st.sampled_from(UNICODE_CODECS), splits)
 def test_the_sum_of_the_bytes_is_that_of_the_file(text: str, encoding: str, lengths: list[int]) -> None:
     data = text.encode(encoding)
-    joined = Joined([Blocks(data, lengths)], Decoding(encoding=encoding), 3)
+    joined = Joined([Portions(data, lengths)], Decoding(encoding=encoding), 3)
     (document,) = joined.documents
     assert document.sha256 == hashlib.sha256(data).hexdigest()
     assert document.source_bytes == joined.joiner.source_bytes == len(data)
@@ -331,7 +331,7 @@ def test_a_shard_folder_is_one_text_even_where_a_character_lies_across_two_files
 def test_documents_lie_where_the_texts_put_after_each_other_have_them(
     files: list[tuple[str, bytes]], header: str | None, shard_size: int, lengths: list[int]
 ) -> None:
-    joined = Joined([Blocks(data, lengths, name=name) for name, data in files], None, shard_size, header=header)
+    joined = Joined([Portions(data, lengths, name=name) for name, data in files], None, shard_size, header=header)
     text, places = modelled([(name, data.decode(), data) for name, data in files], header)
     assert joined.text == text
     assert located(joined.documents) == places
@@ -359,7 +359,7 @@ def test_a_text_that_is_there_already_is_gone_on_with(
     joiner = Joiner(Decoding(), shard_size, documents.append, header=header)
     piece = Piece(rest, len(before) - rest, encode(before[rest:]))
     joiner.begin(piece, ends_line=not before or before.endswith("\n"))
-    shards = list(joiner.shards([Blocks(content.encode(), name=name) for name, content in files]))
+    shards = list(joiner.shards([Portions(content.encode(), name=name) for name, content in files]))
     text, places = modelled([(name, content, b"") for name, content in files], header, before)
     assert before[:rest] + "".join(decode(shard.data) for shard in shards) == text
     assert located(documents) == places
@@ -381,7 +381,7 @@ def test_exact_is_said_of_exactly_the_documents_that_an_encoder_gives_back_shard
     files: list[tuple[str, bytes]], encoding: str, errors: str, newlines: str, shard_size: int
 ) -> None:
     decoding = Decoding(encoding=encoding, errors=errors, newlines=newlines)
-    joined = Joined([Blocks(data, name=name, optional=True) for name, data in files], decoding, shard_size)
+    joined = Joined([Portions(data, name=name, optional=True) for name, data in files], decoding, shard_size)
     left_out = [left.name for left in joined.joiner.left_out]
     assert len(left_out) + len(joined.documents) == len(files)
     remaining = list(files)
@@ -404,7 +404,7 @@ def test_exact_is_said_of_exactly_the_documents_that_an_encoder_gives_back_shard
 @pytest.mark.parametrize("shard_size", SHARD_SIZES)
 def test_a_header_is_a_line_of_its_own_and_belongs_to_no_document(shard_size: int) -> None:
     files = [("a", b"no newline"), ("b", b"newline\n"), ("c", b""), ("d", b"\n"), ("e", b"x")]
-    joined = Joined([Blocks(data, name=name) for name, data in files], None, shard_size, header="== {name} ==")
+    joined = Joined([Portions(data, name=name) for name, data in files], None, shard_size, header="== {name} ==")
     assert joined.text == "== a ==\nno newline\n== b ==\nnewline\n== c ==\n== d ==\n\n== e ==\nx"
     assert [joined.text[document.start : document.stop].encode() for document in joined.documents] == [
         data for _, data in files
@@ -413,13 +413,13 @@ def test_a_header_is_a_line_of_its_own_and_belongs_to_no_document(shard_size: in
 
 def test_what_a_name_would_do_to_a_terminal_or_a_line_is_escaped_in_a_header_alone() -> None:
     name = "a\nb\r\x1b[31m\u2028\u202e\udcff日😀 \x7f\t"
-    joined = Joined([Blocks(b"x", name=name)], None, 7, header="<{name}>")
+    joined = Joined([Portions(b"x", name=name)], None, 7, header="<{name}>")
     assert joined.text == "<a\\nb\\r\\x1b[31m\\u2028\\u202e\\udcff日😀 \\x7f\\t>\nx"
     assert joined.documents[0].name == name
 
 
 def test_only_the_name_is_put_into_a_header() -> None:
-    joined = Joined([Blocks(b"x", name="{header}{name}")], None, 7, header="{}{{name}}{0}{name!r}%s\\")
+    joined = Joined([Portions(b"x", name="{header}{name}")], None, 7, header="{}{{name}}{0}{name!r}%s\\")
     assert joined.text == "{}{{header}{name}}{0}{name!r}%s\\\nx"
 
 
@@ -442,7 +442,7 @@ def test_a_document_is_told_before_a_shard_with_text_behind_it(shard_size: int) 
     length = 0
     files = [b"abc", b"", b"de", b"", b"", b"f" * 10, b""]
     ends = [3, 3, 5, 5, 5, 15, 15]
-    for shard in joiner.shards([Blocks(data, name=str(number)) for number, data in enumerate(files)]):
+    for shard in joiner.shards([Portions(data, name=str(number)) for number, data in enumerate(files)]):
         length += shard.characters
         assert len(told) >= sum(end < length for end in ends)
     assert [document.stop for document in told] == ends
@@ -456,8 +456,8 @@ def test_a_document_is_told_before_a_shard_with_text_behind_it(shard_size: int) 
 def test_a_file_in_a_folder_that_is_no_text_is_left_out_and_takes_no_header(size: int, at: int) -> None:
     data = bytearray(b"x" * size)
     data[at] = 0xFF
-    bad = Blocks(bytes(data), [2**18], name="bad", optional=True)
-    files = [Blocks(b"one", name="a"), bad, Blocks(b"two", name="c")]
+    bad = Portions(bytes(data), [2**18], name="bad", optional=True)
+    files = [Portions(b"one", name="a"), bad, Portions(b"two", name="c")]
     joined = Joined(files, None, 1_000, header="{name}:")
     assert joined.text == "a:\none\nc:\ntwo"
     assert [document.name for document in joined.documents] == ["a", "c"]
@@ -472,7 +472,7 @@ def test_what_is_no_text_is_kept_exactly_where_asked_for_and_text_stays_what_it_
     size: int, *, optional: bool
 ) -> None:
     data = b"x" * (size - 1) + b"\xff"
-    files = [Blocks(b"one", [9], name="a", optional=optional), Blocks(data, [2**18], name="b", optional=optional)]
+    files = [Portions(b"one", [9], name="a", optional=optional), Portions(data, [2**18], name="b", optional=optional)]
     joined = Joined(files, None, 100_000, keep_undecodable=True)
     assert joined.text == "one" + data.decode("utf-8", "surrogateescape")
     assert [(document.errors, document.exact) for document in joined.documents] == [
@@ -488,12 +488,12 @@ def test_what_is_no_text_is_kept_exactly_where_asked_for_and_text_stays_what_it_
 def test_a_file_that_was_named_and_is_no_text_is_refused(size: int) -> None:
     data = b"x" * (size - 1) + b"\xff"
     with pytest.raises(UndecodableError, match=f"^here: byte {size - 1}: 0xff is not utf-8"):
-        Joined([Blocks(data, [2**18])], None, 1_000)
+        Joined([Portions(data, [2**18])], None, 1_000)
 
 
 @pytest.mark.parametrize(("size", "readings"), [(0, 1), (2**22, 1), (2**22 + 1, 2)])
 def test_a_large_file_in_a_folder_is_read_twice_and_a_small_one_once(size: int, readings: int) -> None:
-    source = Blocks(b"x" * size, [2**18], optional=True)
+    source = Portions(b"x" * size, [2**18], optional=True)
     assert Joined([source], None, 2**20).length == size
     assert source.readings == readings
 
@@ -503,7 +503,7 @@ def test_a_large_file_in_a_folder_is_read_twice_and_a_small_one_once(size: int, 
 def test_what_is_held_depends_on_what_is_read_not_on_what_size_is_reported(
     size: int, readings: int, reported: int
 ) -> None:
-    source = Blocks(b"x" * size, [2**18], optional=True)
+    source = Portions(b"x" * size, [2**18], optional=True)
     source.size_bytes = reported
     joined = Joined([source], None, 2**20)
     assert (joined.length, source.readings) == (size, readings)
@@ -511,14 +511,14 @@ def test_what_is_held_depends_on_what_is_read_not_on_what_size_is_reported(
 
 
 def test_a_large_file_that_was_named_is_read_once() -> None:
-    source = Blocks(b"x" * LARGE_BYTES, [2**18])
+    source = Portions(b"x" * LARGE_BYTES, [2**18])
     assert Joined([source], None, 2**20).length == LARGE_BYTES
     assert source.readings == 1
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"caf\xe9"])
 def test_what_can_be_read_but_once_is_read_once_and_kept_exactly(data: bytes) -> None:
-    source = Blocks(data, [2])
+    source = Portions(data, [2])
     source.size_bytes = None
     joined = Joined([source], None, 3, keep_undecodable=True)
     assert joined.text == data.decode("utf-8", "surrogateescape")
@@ -528,7 +528,7 @@ def test_what_can_be_read_but_once_is_read_once_and_kept_exactly(data: bytes) ->
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "ascii", "shift_jis"])
 def test_what_is_left_out_says_of_which_encoding_it_is_not(encoding: str) -> None:
-    joined = Joined([Blocks(b"\xfe\x00\x81", name="bad", optional=True)], Decoding(encoding=encoding))
+    joined = Joined([Portions(b"\xfe\x00\x81", name="bad", optional=True)], Decoding(encoding=encoding))
     (left,) = joined.joiner.left_out
     assert (left.name, left.reason) == ("bad", f"not {encoding}")
     assert left.detail
@@ -537,7 +537,7 @@ def test_what_is_left_out_says_of_which_encoding_it_is_not(encoding: str) -> Non
 
 @pytest.mark.parametrize("errors", ["replace", "ignore", "surrogateescape"])
 def test_nothing_is_left_out_where_another_mode_takes_everything(errors: str) -> None:
-    joined = Joined([Blocks(b"a\xffb", optional=True)], Decoding(errors=errors), keep_undecodable=True)
+    joined = Joined([Portions(b"a\xffb", optional=True)], Decoding(errors=errors), keep_undecodable=True)
     assert joined.text == b"a\xffb".decode("utf-8", errors)
     assert joined.documents[0].errors == errors
     assert joined.joiner.left_out == []
@@ -550,7 +550,7 @@ def test_of_any_files_the_texts_are_taken_and_the_others_left_out_or_kept(
     shard_size: int,
     keep: bool,  # noqa: FBT001
 ) -> None:
-    sources = [Blocks(data, [3], name=name, optional=True) for name, data in files]
+    sources = [Portions(data, [3], name=name, optional=True) for name, data in files]
     joined = Joined(sources, None, shard_size, header=header, keep_undecodable=keep)
     taken = [(name, data) for name, data in files if keep or first_error(data, "utf-8") is None]
     text, places = modelled([(name, data.decode("utf-8", "surrogateescape"), data) for name, data in taken], header)
@@ -563,15 +563,15 @@ def test_of_any_files_the_texts_are_taken_and_the_others_left_out_or_kept(
 # Files that change
 
 
-class Changing(Blocks):
+class Changing(Portions):
     """Other bytes at the second reading."""
 
     def __init__(self, first: bytes, second: bytes) -> None:
         super().__init__(first, [2**18], name="changing", optional=True)
         self._second = second
 
-    def blocks(self) -> Iterator[bytes]:
-        yield from super().blocks()
+    def portions(self) -> Iterator[bytes]:
+        yield from super().portions()
         self._data = self._second
 
 

@@ -682,7 +682,7 @@ FORK_MEANWHILE = """
 import signal
 inside, leave = threading.Event(), threading.Event()
 def hold():
-    with mapped._guard.lock:
+    with mapped._guard:
         inside.set()
         leave.wait()
 x = map_text(0, "key")

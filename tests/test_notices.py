@@ -28,7 +28,7 @@ from distributed_prompt.attaching import DOCUMENTS, EXACT, attach
 from distributed_prompt.context import as_context
 from distributed_prompt.errors import AddressError, PackChangedError, PackNotFoundError
 from distributed_prompt.lazy_str import LazyStr
-from distributed_prompt.notices import Place
+from distributed_prompt.notices import Reference
 from distributed_prompt.sequences import LazySequence
 from distributed_prompt.strings import plain
 from tests.strategies import texts
@@ -37,7 +37,7 @@ TEXT = "".join(f"{number:04} caf\u00e9 \U0001f389\n" for number in range(400))
 OPENING = "<dprompt-text "
 forks = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 SEAL = "0" * 32
-FIELDS = ["words", *Place._fields]
+FIELDS = ["words", *Reference._fields]
 
 
 @pytest.fixture(scope="module")

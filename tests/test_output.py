@@ -386,6 +386,109 @@ def test_a_writer_killed_while_publishing_leaves_the_old_or_the_new(
     assert is_sound(tmp_path / "out")
 
 
+# Its child ends with its input.
+SURVIVED = """
+import os, sys
+from distributed_prompt.backends.output import OutputFile
+from distributed_prompt.backends.output_folder import OutputFolder
+
+with {output} as file:
+    if os.fork() == 0:
+        {child}
+        print("lives", flush=True)
+        sys.stdin.read()
+        os._exit(0)
+    sys.stdin.read()
+"""
+CHILDS_DEEDS = ("pass", "file.__exit__(None, None, None)", "file.__exit__(OSError, OSError(), None)")
+
+
+@pytest.mark.parametrize("deed", CHILDS_DEEDS)
+@pytest.mark.parametrize("output", ["OutputFile('out', overwrite=False)", "OutputFolder('out')"])
+def test_the_child_of_a_killed_writer_does_not_hold_its_lock(tmp_path: Path, output: str, deed: str) -> None:
+    kind = partial(OutputFile, overwrite=False) if "File" in output else OutputFolder
+    script = SURVIVED.format(output=output, child=deed)
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"lives\n"
+        with pytest.raises(OutputError, match="another process is writing it now"), kind(tmp_path / "out"):
+            pass
+        assert names(tmp_path) == [kind(tmp_path / "out").partial.name]
+        process.kill()
+        process.wait()
+        with kind(tmp_path / "out") as file:
+            if file.partial.is_file():
+                file.partial.write_bytes(b"new")
+            file.publish()
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.forks
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize("kind", [partial(OutputFile, overwrite=False), OutputFolder], ids=["file", "folder"])
+def test_a_child_forked_while_the_file_is_being_opened_does_not_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Callable[[Path], OutputFile | OutputFolder]
+) -> None:
+    output, statuses, real = kind(tmp_path / "out"), list[int](), os.open
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            files = (f"/proc/self/fd/{number}" for number in range(64))
+            os._exit(any(os.path.realpath(file) == str(output.partial) for file in files))
+        statuses.append(os.waitpid(child, 0)[1])
+
+    def opened(path: os.PathLike[str], *arguments: int) -> int:
+        number = real(path, *arguments)
+        if path == output.partial:
+            thread.start()
+            thread.join(0.1)
+        return number
+
+    thread = threading.Thread(target=fork)
+    monkeypatch.setattr(os, "open", opened)
+    with output:
+        thread.join()
+    assert statuses == [0]
+
+
+@pytest.mark.forks
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_no_child_has_a_lock_at_whatever_moment_it_is_forked(tmp_path: Path) -> None:
+    """Nor does one that has not closed it yet turn its parent away."""
+    ends, failures = threading.Event(), list[OutputError]()
+
+    def work() -> None:
+        while not ends.is_set():
+            try:
+                with OutputFile(tmp_path / "out", overwrite=True), OutputFolder(tmp_path / "tree"):
+                    pass
+            except OutputError as error:
+                failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    children = []
+    for _ in range(30):
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+        children.append(child)
+    ends.set()
+    thread.join()
+    try:
+        for output in (OutputFile(tmp_path / "out", overwrite=True), OutputFolder(tmp_path / "tree")):
+            with output:
+                pass
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    assert failures == []
+
+
 @pytest.mark.parametrize("existing", [True, False])
 def test_a_writer_killed_at_any_moment_leaves_the_old_or_the_new(
     big_file: Path, tmp_path: Path, *, existing: bool

@@ -50,7 +50,7 @@ def test_a_device_has_no_known_size_and_is_read_to_its_end() -> None:
 def test_an_input_that_cannot_be_read_is_a_read_error() -> None:
     source = FileSource("/proc/self/mem")
     with pytest.raises(PackReadError, match=r"^/proc/self/mem: \S"):
-        list(source.blocks())
+        list(source.portions())
 
 
 def test_more_than_ten_thousand_shards_are_named_with_five_digits(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_standard_input_that_cannot_be_read_is_a_read_error(redirection: str) ->
     script = (
         "from distributed_prompt.sources import FileSource\n"
         "from distributed_prompt.errors import PackReadError\n"
-        "try:\n    print(list(FileSource('-').blocks()))\n"
+        "try:\n    print(list(FileSource('-').portions()))\n"
         "except PackReadError:\n    print('PackReadError')\n"
     )
     done = run_with_input(redirection, script)
@@ -107,7 +107,7 @@ def test_standard_input_is_called_so_and_read_to_its_end() -> None:
     script = (
         "from distributed_prompt.sources import FileSource\n"
         "source = FileSource('-')\n"
-        "data = b''.join(source.blocks())\n"
+        "data = b''.join(source.portions())\n"
         "print(source.name, source.size_bytes, data == bytes(range(256)) * 4096, source.locate(7))\n"
     )
     data = bytes(range(256)) * 4096
@@ -121,7 +121,7 @@ def test_a_place_in_a_shard_folder_is_that_in_its_file(
 ) -> None:
     monkeypatch.setattr("distributed_prompt.sources._READ_BYTES", read_bytes)
     source = FileSource(write_shard_folder(tmp_path / "shards", [b"abc", b"", b"de"]))
-    assert b"".join(source.blocks()) == b"abcde"
+    assert b"".join(source.portions()) == b"abcde"
     assert source.locate(0) == f"{tmp_path}/shards/0000.txt: byte 0"
     assert source.locate(2) == f"{tmp_path}/shards/0000.txt: byte 2"
     assert source.locate(4) == f"{tmp_path}/shards/0002.txt: byte 1"
@@ -150,7 +150,7 @@ def test_a_pipe_with_a_name_has_no_known_size_and_is_read(tmp_path: Path) -> Non
     assert source.size_bytes is None
     writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[b"through a pipe"])
     writer.start()
-    assert b"".join(source.blocks()) == b"through a pipe"
+    assert b"".join(source.portions()) == b"through a pipe"
     writer.join()
 
 
@@ -159,7 +159,7 @@ def test_a_socket_is_a_read_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("socket")
         with pytest.raises(PackReadError, match=r"^socket: "):
-            list(FileSource("socket").blocks())
+            list(FileSource("socket").portions())
 
 
 def test_a_file_that_vanished_is_a_read_error(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_file_that_vanished_is_a_read_error(tmp_path: Path) -> None:
     (tmp_path / "a").unlink()
     for source in sources:
         with pytest.raises(PackReadError, match=f"^{tmp_path}/a: No such file") as raised:
-            list(source.blocks())
+            list(source.portions())
         # Only what was found in a folder can be left out.
         assert str(raised.value).endswith("; --exclude leaves it out") == source.optional
 
@@ -178,13 +178,13 @@ def test_a_link_that_took_the_place_of_a_file_in_a_folder_is_not_followed(tmp_pa
     source = TreeSource("tree/a", str(tmp_path / "a"), 6)
     (tmp_path / "a").symlink_to("secret")
     with pytest.raises(PackReadError, match=f"^{tmp_path}/a: "):
-        list(source.blocks())
+        list(source.portions())
 
 
 def reading_of_a_pipe(source: TreeSource, pipe: Path) -> bytes:
     """What is read of it at once; whoever waits for a writer is given one that writes nothing."""
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(lambda: b"".join(source.blocks()))
+        reading = pool.submit(lambda: b"".join(source.portions()))
         try:
             return reading.result(timeout=10)
         finally:
@@ -216,7 +216,7 @@ def test_a_file_in_a_folder_knows_its_name_and_place(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
     source = TreeSource("tree/a", str(tmp_path / "a"), 5)
     assert (source.name, source.size_bytes, source.optional) == ("tree/a", 5, True)
-    assert b"".join(source.blocks()) == b"".join(source.blocks()) == b"12345"
+    assert b"".join(source.portions()) == b"".join(source.portions()) == b"12345"
     assert source.locate(3) == f"{tmp_path}/a: byte 3"
     assert not source.reads(tmp_path / "a")
 
@@ -227,4 +227,4 @@ def test_a_string_gives_its_utf_8_as_often_as_asked(text: str, read_characters: 
         patch.setattr("distributed_prompt.sources._READ_BYTES", read_characters)
         source = TextSource(text)
         for _ in range(2):
-            assert b"".join(source.blocks()) == text.encode("utf-8", "surrogatepass")
+            assert b"".join(source.portions()) == text.encode("utf-8", "surrogatepass")

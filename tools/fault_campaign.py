@@ -44,10 +44,10 @@ import distributed_prompt as dp
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.errors import ClosedError
 from distributed_prompt.store import ngrams
+from distributed_prompt.store.byte_source import ByteSource
 from distributed_prompt.store.engines import create_store, open_source
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.store.pack_writer import write_text
-from distributed_prompt.store.source import Source
 
 PAGE = 4_096
 SECTOR = 512
@@ -64,7 +64,7 @@ MANY_SHARDS = 1_000
 MOST_PROBLEMS = 1_000
 MOST_DETAIL = 600
 NOTE_BYTES = 80
-BLOCKS, NAMES, BOUNDS = 0, 1, 2
+BATCHES, NAMES, BOUNDS = 0, 1, 2
 DIGESTS, SIZES, CHECKSUMS, PLACES, ROOT = 1, 2, 3, 4, 5
 TABLES = ("shards", "directory", "documents", "ngrams", "maps")
 ENGINES = ("sqlite", "lmdb")
@@ -791,7 +791,7 @@ def forge_length(trial: Trial) -> Iterator[str]:
     elif what == 2:  # noqa: PLR2004  # one of those that are drawn
         documents = trial.chance.choice((0, documents + 1, 255, 257, 4_097, trial.number() % 2**63))
         if trial.chance.randrange(2):
-            features = {"documents" * (documents > 0), "document-index" * (documents > 256)} | features & {"ngrams"}  # noqa: PLR2004  # a block
+            features = {"documents" * (documents > 0), "document-index" * (documents > 256)} | features & {"ngrams"}  # noqa: PLR2004  # a batch
     else:
         features ^= {trial.chance.choice(("documents", "document-index", "ngrams"))}
         length = trial.chance.choice((length, length, trial.number() % 2**63))
@@ -921,9 +921,9 @@ FIELD_LIES: Mapping[str, tuple[object, ...]] = {
 
 
 def forge_documents(trial: Trial) -> Iterator[str]:
-    """A block of documents that lies, its checksum and the digest of all right."""
+    """A batch of documents that lies, its checksum and the digest of all right."""
     trial.choose_with("documents")
-    rows = {key: row for key, row in trial.sound.rows["documents"].items() if key >> 32 == BLOCKS}
+    rows = {key: row for key, row in trial.sound.rows["documents"].items() if key >> 32 == BATCHES}
     number = trial.chance.choice(list(rows))
     columns = json.loads(zstandard.ZstdDecompressor().decompress(rows[number][:-8]))
     did: list[str] = []
@@ -940,7 +940,7 @@ def forge_documents(trial: Trial) -> Iterator[str]:
     with trial.edit() as editor:
         editor.put("documents", number, rows[number])
         _rewrite_documents_digest(trial, editor, rows)
-    yield f"block {number}: {'; '.join(did)}"
+    yield f"batch {number}: {'; '.join(did)}"
 
 
 def _rewrite_documents_digest(trial: Trial, editor: Editor, rows: Mapping[int, bytes]) -> None:
@@ -948,10 +948,10 @@ def _rewrite_documents_digest(trial: Trial, editor: Editor, rows: Mapping[int, b
     trial.rewrite_metadata(editor, {"documents_digest": digest})
 
 
-def forge_blocks(trial: Trial) -> Iterator[str]:
-    """A block that is something else: other JSON, deep, long, or no frame."""
+def forge_batches(trial: Trial) -> Iterator[str]:
+    """A batch that is something else: other JSON, deep, long, or no frame."""
     trial.choose_with("documents")
-    rows = {key: row for key, row in trial.sound.rows["documents"].items() if key >> 32 == BLOCKS}
+    rows = {key: row for key, row in trial.sound.rows["documents"].items() if key >> 32 == BATCHES}
     number = trial.chance.choice(list(rows))
     data = zstandard.ZstdDecompressor().decompress(rows[number][:-8])
     columns = json.loads(data)
@@ -980,11 +980,11 @@ def forge_blocks(trial: Trial) -> Iterator[str]:
         editor.put("documents", number, rows[number])
         if trial.chance.randrange(2):
             _rewrite_documents_digest(trial, editor, rows)
-    yield f"block {number} is of form {how}, {len(rows[number])} bytes"
+    yield f"batch {number} is of form {how}, {len(rows[number])} bytes"
 
 
 def plant_bombs(trial: Trial) -> Iterator[str]:
-    """A row that is short in the file and long in memory: a block of documents, or a map."""
+    """A row that is short in the file and long in memory: a batch of documents, or a map."""
     trial.choose_with("documents")
     if "maps" in trial.sound.rows and trial.chance.randrange(2):
         numbers = _bomb(trial.chance.choice((b"\0", bytes(range(256)))), trial.chance.choice((2**24, 2**26, 2**28)))
@@ -997,12 +997,12 @@ def plant_bombs(trial: Trial) -> Iterator[str]:
     unit = trial.chance.choice((b"[],", b"{},", b"0,", b'"ab",', b"1.5,", b'{"a":[]},'))
     size = 2**26 - 100
     body = (unit * (size // len(unit)))[:-1]
-    rows = {key: row for key, row in trial.sound.rows["documents"].items() if key >> 32 == BLOCKS}
+    rows = {key: row for key, row in trial.sound.rows["documents"].items() if key >> 32 == BATCHES}
     rows[0] = sealed(0, _compress(b'{"name":[' + body + b"]}"))
     with trial.edit() as editor:
         editor.put("documents", 0, rows[0])
         _rewrite_documents_digest(trial, editor, rows)
-    yield f"block 0 is {size} bytes of {unit!r} in {len(rows[0])}"
+    yield f"batch 0 is {size} bytes of {unit!r} in {len(rows[0])}"
 
 
 def forge_names(trial: Trial) -> Iterator[str]:
@@ -1109,7 +1109,7 @@ KINDS = (
     Kind("forged: directory", forge_directory, forged=True, weight=2),
     Kind("forged: shards", forge_shards, forged=True, weight=2),
     Kind("forged: documents", forge_documents, forged=True, weight=3),
-    Kind("forged: blocks", forge_blocks, forged=True),
+    Kind("forged: batches", forge_batches, forged=True),
     Kind("forged: bombs", plant_bombs, forged=True),
     Kind("forged: names, bounds", forge_names, forged=True),
     Kind("forged: n-gram index", forge_ngrams, forged=True),
@@ -1248,7 +1248,7 @@ def _representation(sound_path: str) -> str:
         return repr(prompt).replace(sound_path, "…")
 
 
-class FarSource(Source):
+class FarSource(ByteSource):
     """A file that is read as if it were on a server: by position, and with hints of what will be asked for."""
 
     def __init__(self, path: Path) -> None:

@@ -37,13 +37,13 @@ from distributed_prompt.errors import CorruptPackError, DPromptError
 from distributed_prompt.line_pattern import LinePattern
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import Place, Store, Table
+from distributed_prompt.store.byte_source import ByteSource
 from distributed_prompt.store.directory import create_sizes, parse_sizes
-from distributed_prompt.store.documents import Block, Document, create_block, parse_block
+from distributed_prompt.store.documents import Batch, Document, create_batch, parse_batch
 from distributed_prompt.store.lmdb_store import LmdbStore
 from distributed_prompt.store.metadata import Metadata, create_metadata, parse_metadata
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.store.places import create_places, parse_places
-from distributed_prompt.store.source import Source
 from distributed_prompt.store.sqlite_store import SqliteStore
 from distributed_prompt.text import hits, windows
 
@@ -159,7 +159,7 @@ def run_metadata(case: Case) -> None:
 # Pages of SQLite and of LMDB
 
 
-class Bytes(Source):
+class Bytes(ByteSource):
     """Bytes in memory as a source."""
 
     def __init__(self, data: bytes) -> None:
@@ -238,7 +238,7 @@ def changed_pages(data: bytes, changes: Case) -> bytes:
     return bytes(found[: len(data)])
 
 
-def run_pages(engine: str, store_of: Callable[[Source], Store]) -> Callable[[Case], None]:
+def run_pages(engine: str, store_of: Callable[[ByteSource], Store]) -> Callable[[Case], None]:
     """Every way to read gives what was packed, or an error of ours."""
 
     def run(case: Case) -> None:
@@ -633,7 +633,7 @@ def make_notices(chance: random.Random) -> Case:
         words = chance.choice(("", "A text of 5 characters. ", "é\ud800\n", "<dprompt-text [1] ", "x" * 50))
         place = {
             name: chance.choice((-1, *NUMBERS, *LARGE) if kind is int else ("", "str", "]", "a/\udcff ]", "<>"))
-            for name, kind in notices.Place.__annotations__.items()
+            for name, kind in notices.Reference.__annotations__.items()
         }
         made.append([words, place])
     changes = [[chance.randrange(900), chance.randrange(3), chance.choice('[]<>0a"\\, \n')] for _ in range(3)]
@@ -647,9 +647,9 @@ def make_notices(chance: random.Random) -> Case:
 def run_notices(case: Case) -> None:
     """What is found was written so, character by character; what was written and not changed is found."""
     notices._keys[:] = [bytes(notices.KEY_BYTES)]  # noqa: SLF001  # a case gives the same every time
-    nothing = {name: kind() for name, kind in notices.Place.__annotations__.items()}
+    nothing = {name: kind() for name, kind in notices.Reference.__annotations__.items()}
     places = [(words, {name: place.get(name, nothing[name]) for name in nothing}) for words, place in case["notices"]]
-    written = [notices.written(words, notices.Place(**place)) for words, place in places]
+    written = [notices.written(words, notices.Reference(**place)) for words, place in places]
     text = case["between"].join(written)
     for at, size, new in case["changes"]:
         place = at % (len(text) + 1)
@@ -671,7 +671,7 @@ DOCUMENTS = [
 
 def make_codec(chance: random.Random) -> Case:
     """A kind of row, its content changed before it is compressed and sealed, or its frame after."""
-    kind = chance.choice(("frame", "block", "places", "sizes"))
+    kind = chance.choice(("frame", "batch", "places", "sizes"))
     fields = {name: [asdict(each)[name] for each in DOCUMENTS] for name in asdict(DOCUMENTS[0])}
     if chance.randrange(2):
         odd: tuple[Any, ...] = (None, -1, 10**30, 1.5, True, "", "\ud800", [], {}, "x" * 3_000, "\0\x1b[2J")
@@ -681,7 +681,7 @@ def make_codec(chance: random.Random) -> Case:
         fields[chance.choice(sorted(fields))] = chance.choice(columns)
     content = {
         "frame": chance.choice((b"", b"text", bytes(100_000), chance.randbytes(50))),
-        "block": json.dumps(fields).encode(),
+        "batch": json.dumps(fields).encode(),
         "places": struct.pack("<9I", *(chance.choice(NUMBERS) for _ in range(9))),
         "sizes": create_sizes(parse_sizes(bytes(13 * chance.randrange(4)))),
     }[kind]
@@ -704,10 +704,10 @@ def run_codec(case: Case) -> None:
         message = "a row without a seal was taken for sealed"
         raise WrongError(message)
     with suppress(CorruptPackError):
-        block = parse_block(0, codec.seal(0, frame))
-        expect(isinstance(block, Block), expected=True, what="block")
-        documents = list(block)
-        expect(list(parse_block(0, create_block(0, documents))) if documents else [], documents, "again")
+        batch = parse_batch(0, codec.seal(0, frame))
+        expect(isinstance(batch, Batch), expected=True, what="batch")
+        documents = list(batch)
+        expect(list(parse_batch(0, create_batch(0, documents))) if documents else [], documents, "again")
     with suppress(CorruptPackError):
         places = parse_places(frame)
         expect([Place(*(number % 2**32 for number in each)) for each in places], places, "places")

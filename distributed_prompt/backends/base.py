@@ -9,11 +9,13 @@ from distributed_prompt.store.pack import Pack
 
 
 class Backend(ABC):
-    """One opened pack. Pickles as what opens it again elsewhere: its address, never its text.
+    """One opened pack. Pickles as what opens it again elsewhere: its address; its text only if it has none.
 
     Attributes:
         address: what opens it; empty if nothing does.
         pack: the open pack.
+
+    Cost: opening it, as the subclasses say; nothing else reads anything.
     """
 
     address: str

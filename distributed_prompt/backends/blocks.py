@@ -1,4 +1,4 @@
-"""A pack in blocks: which of them two packs have in common. Pure: knows files, but no server.
+"""A pack in blocks: which of them two packs have in common. Knows files, but no server.
 
 Pages of a pack do not shift when it grows, so blocks on a fixed grid find what two packs share; all but the last are
 of one size, which is what servers want of parts. ``key + ".blocks.json"``, the *sidecar*, holds the hashes beside an

@@ -15,7 +15,10 @@ from distributed_prompt.store.pack import Pack
 
 
 class FarBackend(Backend):
-    """A pack that is read by page."""
+    """A pack that is read by page.
+
+    Cost: opening it, as the subclasses say; nothing else asks anything of the server.
+    """
 
     _pages: Pages
     _arguments: tuple[Any, ...]

@@ -15,53 +15,53 @@ from distributed_prompt.workers import uses_threads
 THREADS = 32
 _IDLE_SECONDS = 10
 
-Task = Callable[[], object]
+Job = Callable[[], object]
 
 
 class _Fetchers:
     """The threads of this process."""
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self._reset()
         os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
-        self._lock = Lock()
-        self._tasks: SimpleQueue[Task] = SimpleQueue()
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._threads = self._busy = 0
 
-    def submit(self, task: Task) -> None:
+    def submit(self, job: Job) -> None:
         with self._lock:
             # Under the lock, or an idle thread that gives up at this moment would leave it behind.
-            self._tasks.put(task)
+            self._jobs.put(job)
             self._busy += 1
             if self._busy <= self._threads or self._threads == THREADS:
                 return
             self._threads += 1
         try:
-            Thread(target=self._work, args=(self._tasks,), name="dprompt-fetch", daemon=True).start()
+            Thread(target=self._work, args=(self._jobs,), name="dprompt-fetch", daemon=True).start()
         except RuntimeError:
             # At the interpreter's exit no thread starts any more.
-            self._work(self._tasks, 0)
+            self._work(self._jobs, 0)
         except BaseException:
             with self._lock:
                 self._threads -= 1
             raise
 
-    def _work(self, tasks: SimpleQueue[Task], patience_seconds: float = _IDLE_SECONDS) -> None:
+    def _work(self, jobs: SimpleQueue[Job], patience_seconds: float = _IDLE_SECONDS) -> None:
         while True:
             try:
-                task = tasks.get(patience_seconds > 0, patience_seconds)
+                job = jobs.get(patience_seconds > 0, patience_seconds)
             except Empty:
                 with self._lock:
-                    if tasks.empty():
+                    if jobs.empty():
                         self._threads -= 1
                         return
                 continue
             try:
-                task()
+                job()
             finally:
-                del task
+                del job
                 with self._lock:
                     self._busy -= 1
 
@@ -69,12 +69,12 @@ class _Fetchers:
 _fetchers = _Fetchers()
 
 
-def submit(task: Task) -> None:
-    """Have a task done soon. It tells by itself what became of it, and raises nothing.
+def submit(job: Job) -> None:
+    """Have a job done soon. It tells by itself what became of it, and raises nothing.
 
     At the interpreter's exit, when no thread starts any more, it is done at once; so it is where no thread may start.
     """
     if uses_threads():
-        _fetchers.submit(task)
+        _fetchers.submit(job)
     else:
-        task()
+        job()

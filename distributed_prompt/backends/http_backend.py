@@ -51,12 +51,24 @@ class HttpBackend(FarBackend):
         self.address = _shown(url)
         self._url = url
         self._arguments = (url, cache_bytes, cache_dir, cache_dir_bytes)
-        self._open(Ranges(self.address, lambda: url, identity=_identity(url)), cache_bytes, cache_dir, cache_dir_bytes)
+        self._open(url_ranges(url), cache_bytes, cache_dir, cache_dir_bytes)
 
     @property
     def opener(self) -> str:
-        """The URL, unless it has a query, which may be a signature."""
+        """The URL, unless it has a query, which may be a signature.
+
+        Cost: no request.
+        """
         return self.address if self.address == self._url else ""
+
+
+def url_ranges(url: str) -> Ranges:
+    """What reads a file at a URL.
+
+    Raises:
+        AddressError: it is none, or has a user name in it.
+    """
+    return Ranges(_shown(url), lambda: url, identity=_identity(url))
 
 
 def _identity(url: str) -> str:

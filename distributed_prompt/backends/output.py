@@ -1,7 +1,6 @@
 """Files that appear whole or not at all: written beside their final name, synced, renamed."""
 
 import errno
-import fcntl
 import hashlib
 import os
 import stat
@@ -11,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
+from distributed_prompt.backends.output_lock import OutputLock
 from distributed_prompt.errors import ArgumentError, DPromptError, OutputError, OutputExistsError
 
 FLUSH_BYTES = 2**24
@@ -66,7 +66,7 @@ class OutputFile:
         self._overwrite = overwrite
         self._make_folder = make_folder
         self._made_folders: list[Path] = []
-        self._lock = -1
+        self._lock = OutputLock()
         self._flusher: ThreadPoolExecutor | None = None
         self._flush: Future[None] | None = None
         self._unflushed_bytes = 0
@@ -88,7 +88,7 @@ class OutputFile:
                     pass
                 if mode is not None:
                     # What replaces a private file is as private.
-                    os.fchmod(self._lock, stat.S_IMODE(mode))
+                    os.fchmod(self._lock.descriptor, stat.S_IMODE(mode))
         except BaseException:
             self.__exit__()
             raise
@@ -119,34 +119,32 @@ class OutputFile:
 
     def _take(self) -> bool:
         """Make the partial file anew and lock it; False if another writer's was in the way and is gone now."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         is_new = True
         try:
             try:
-                self._lock = os.open(self.partial, flags | os.O_EXCL, 0o666)
+                self._lock.open(self.partial, flags | os.O_EXCL)
             except FileExistsError:
                 is_new = False
-                self._lock = os.open(self.partial, flags, 0o666)
+                self._lock.open(self.partial, flags)
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
             self.partial.unlink()
             return False
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock.take()
         except OSError as error:
-            os.close(self._lock)
-            self._lock = -1
+            self._lock.close()
             if not isinstance(error, BlockingIOError):
                 self.partial.unlink(missing_ok=True)
                 raise
             message = f"{self._shown}: another process is writing it now"
             raise OutputError(message) from error
-        left_over = os.fstat(self._lock)
+        left_over = os.fstat(self._lock.descriptor)
         # Of a new one a mounted disk may say anything.
         if not is_new and left_over.st_uid != os.geteuid():
-            os.close(self._lock)
-            self._lock = -1
+            self._lock.close()
             message = f"{self._shown}: {self.partial.name} is in the way, another user's; remove it"
             raise OutputError(message)
         if self._is_current() and left_over.st_size == 0 and left_over.st_nlink == 1:
@@ -161,12 +159,12 @@ class OutputFile:
             found = self.partial.lstat()
         except FileNotFoundError:
             return False
-        mine = os.fstat(self._lock)
+        mine = os.fstat(self._lock.descriptor)
         return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
     def identities(self) -> frozenset[tuple[int, int]]:
         """Device and inode of the partial file, and of the one that it will replace: neither is to be read."""
-        found = [os.fstat(self._lock)]
+        found = [os.fstat(self._lock.descriptor)]
         with suppress(OSError):
             found.append(self.path.stat())
         return frozenset((status.st_dev, status.st_ino) for status in found)
@@ -178,7 +176,7 @@ class OutputFile:
             self._flushed()
             self._unflushed_bytes = 0
             self._flusher = self._flusher or ThreadPoolExecutor(1, thread_name_prefix="dprompt-flush")
-            self._flush = self._flusher.submit(_sync, self._lock)
+            self._flush = self._flusher.submit(_sync, self._lock.descriptor)
 
     def _flushed(self) -> None:
         """Wait for the flush under way. The system reports a failed write once: to whoever asks first."""
@@ -195,7 +193,7 @@ class OutputFile:
         """
         self._flushed()
         with self._failures():
-            os.fsync(self._lock)
+            os.fsync(self._lock.descriptor)
             self._check()
             folder = os.open(self.path.parent, os.O_RDONLY)
             try:
@@ -203,10 +201,12 @@ class OutputFile:
                     self.partial.replace(self.path)
                 else:
                     self._link()
-                self._made_folders = []
+                made, self._made_folders = self._made_folders, []
                 # From here on it is done: a folder that cannot be synced, as on some networks, changes nothing.
                 with suppress(OSError):
                     os.fsync(folder)
+                for each in reversed(made):
+                    _sync_folder(each.parent)
             finally:
                 os.close(folder)
 
@@ -231,7 +231,7 @@ class OutputFile:
                 folder.rmdir()
 
     def _clear(self) -> None:
-        if self._lock < 0:
+        if self._lock.descriptor < 0:
             return
         try:
             # What cannot be removed now, the next writer removes.
@@ -239,8 +239,17 @@ class OutputFile:
                 if self._is_current():
                     self.partial.unlink()
         finally:
-            os.close(self._lock)
-            self._lock = -1
+            self._lock.close()
+
+
+def _sync_folder(path: Path) -> None:
+    """Keep the names in a folder, if that can be done."""
+    with suppress(OSError):
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter

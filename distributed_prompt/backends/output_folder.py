@@ -1,6 +1,5 @@
 """Folders that appear with everything in them or not at all."""
 
-import fcntl
 import os
 import stat
 from contextlib import suppress
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from distributed_prompt.backends.output import partial_path, refusals
+from distributed_prompt.backends.output_lock import OutputLock
 from distributed_prompt.errors import ArgumentError, OutputError, OutputExistsError
 
 
@@ -34,7 +34,7 @@ class OutputFolder:
             raise ArgumentError(message)
         self.path = Path(os.path.realpath(self._shown))
         self.partial = partial_path(self.path, self._shown, "unpacking")
-        self._lock = -1
+        self._lock = OutputLock()
 
     def __enter__(self) -> Self:
         """Check the name and take the lock.
@@ -78,16 +78,17 @@ class OutputFolder:
             is_new = True
         except FileExistsError:
             is_new = False
-        lock = os.open(self.partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        lock = OutputLock()
+        lock.open(self.partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         # Of a new one a mounted disk may say anything.
-        if not is_new and os.fstat(lock).st_uid != os.geteuid():
-            os.close(lock)
+        if not is_new and os.fstat(lock.descriptor).st_uid != os.geteuid():
+            lock.close()
             message = f"{self._shown}: {self.partial.name} is in the way, another user's; remove it"
             raise OutputError(message)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.take()
         except OSError as error:
-            os.close(lock)
+            lock.close()
             if not isinstance(error, BlockingIOError):
                 _remove(self.partial)
                 raise
@@ -99,13 +100,13 @@ class OutputFolder:
         with suppress(FileNotFoundError):
             if self._is_current(lock):
                 _remove(self.partial)
-        os.close(lock)
+        lock.close()
         return False
 
-    def _is_current(self, lock: int) -> bool:
+    def _is_current(self, lock: OutputLock) -> bool:
         """Whether the locked folder still has the partial name: another writer may have removed it."""
         try:
-            return os.path.samestat(os.fstat(lock), self.partial.lstat())
+            return os.path.samestat(os.fstat(lock.descriptor), self.partial.lstat())
         except FileNotFoundError:
             return False
 
@@ -128,15 +129,14 @@ class OutputFolder:
 
     def __exit__(self, *exception: object) -> None:
         """Remove what was not published, and let go of the lock."""
-        if self._lock < 0:
+        if self._lock.descriptor < 0:
             return
         try:
             if exception[0] is not None:
                 with suppress(OSError):
                     _remove(self.partial)
         finally:
-            os.close(self._lock)
-            self._lock = -1
+            self._lock.close()
 
 
 def _remove(folder: Path) -> None:

@@ -3,7 +3,7 @@
 For each version of an object there are two files: one with the pages where they are in the object, full of holes, and
 one with a checksum for each, over the page, its number and the version. A page without its checksum is fetched again,
 so neither a kill nor a damaged disk does harm. When there is more than the budget, the versions go that were opened
-longest ago; a version that exceeds it alone begins anew.
+or added to longest ago; a version that exceeds it alone begins anew.
 """
 
 import hashlib
@@ -109,7 +109,7 @@ class PageCache:
             self._files = pages, sums
 
     def _trim(self) -> None:
-        """Remove what was opened longest ago, until the rest takes no more than the budget."""
+        """Remove what was used longest ago, until the rest takes no more than the budget."""
         self._written_bytes = 0
         found: list[tuple[float, str, int]] = []
         with suppress(OSError):
@@ -117,7 +117,7 @@ class PageCache:
                 if entry.name.endswith(_PAGES):
                     stem = entry.path.removesuffix(_PAGES)
                     with suppress(OSError):
-                        found.append((_opened_at(stem), stem, entry.stat().st_blocks * _BLOCK_BYTES))
+                        found.append((_used_at(stem), stem, entry.stat().st_blocks * _BLOCK_BYTES))
         total = sum(size for _, _, size in found)
         for _, stem, size in sorted(found):
             if total <= self._budget_bytes:
@@ -130,8 +130,8 @@ class PageCache:
                 self._open()
 
 
-def _opened_at(stem: str) -> float:
-    """When a version was opened last; long ago for what is left of one."""
+def _used_at(stem: str) -> float:
+    """When a version was opened or added to last; long ago for what is left of one."""
     try:
         return Path(stem + _SUMS).stat().st_mtime
     except OSError:

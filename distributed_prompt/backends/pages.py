@@ -19,7 +19,7 @@ from distributed_prompt.backends.ranges import Ranges
 from distributed_prompt.backends.traffic import Traffic
 from distributed_prompt.errors import ClosedError
 from distributed_prompt.locks import Lock
-from distributed_prompt.store.source import Source
+from distributed_prompt.store.byte_source import ByteSource
 
 Result = TypeVar("Result")
 
@@ -36,7 +36,7 @@ _MOST_STRIDE_PAGES = 128
 _NEAR_PAGES = 192
 
 
-class _Stretch(NamedTuple):
+class _PageSpan(NamedTuple):
     """Consecutive pages.
 
     Attributes:
@@ -61,7 +61,7 @@ class _InterruptedError(Exception):
     """Whoever was to fetch a page was interrupted."""
 
 
-class Pages(Source):
+class Pages(ByteSource):
     """One version of an object, read by page. Safe to use from any thread, and in forked children.
 
     Attributes:
@@ -90,7 +90,7 @@ class Pages(Source):
         self._cache = cache
         self._cache_bytes = cache_bytes
         # Kept as they came, many pages together: single ones, made on many threads, would leave memory full of holes.
-        self._stretches: OrderedDict[int, _Stretch] = OrderedDict()
+        self._stretches: OrderedDict[int, _PageSpan] = OrderedDict()
         self._pages: dict[int, int] = {}
         self._numbers = count()
         self._pending: dict[int, Future[bytes]] = {}
@@ -138,7 +138,7 @@ class Pages(Source):
         inside = offset - first * PAGE_BYTES
         return data[inside : inside + stop - offset]
 
-    def _stretch_of(self, page: int) -> "_Stretch | None":
+    def _stretch_of(self, page: int) -> "_PageSpan | None":
         """What a page came with, if it is there; the lock is held."""
         number = self._pages.get(page)
         if number is None:
@@ -258,7 +258,7 @@ class Pages(Source):
 
     def _keep(self, first: int, data: bytes | bytearray) -> None:
         """Put pages into memory, and tell who waits for them."""
-        stretch = _Stretch(first, data)
+        stretch = _PageSpan(first, data)
         told: list[tuple[Future[bytes], int]] = []
         with self._lock:
             key = next(self._numbers)

@@ -21,7 +21,7 @@ from distributed_prompt.backends.blocks import (
 )
 from distributed_prompt.backends.file_backend import FileBackend
 from distributed_prompt.backends.output import OutputFile, refusals
-from distributed_prompt.backends.s3_client import S3Object, etag_of
+from distributed_prompt.backends.s3_client import etag_of
 from distributed_prompt.backends.s3_errors import UnsupportedError, typed
 from distributed_prompt.backends.sidecar import Remote, are_equal, check_is_pack
 from distributed_prompt.errors import CorruptPackError, DPromptError, PackChangedError, RemoteError
@@ -61,15 +61,15 @@ class Pulling:
 
     def __init__(
         self,
-        place: S3Object,
         remote: Remote,
         path: str | os.PathLike[str],
         pool: ThreadPoolExecutor,
         progress: Progress | None,
     ) -> None:
         if remote.state is None:
-            raise place.missing()
-        self._place = place
+            raise remote.place.missing()
+        self._remote = remote
+        self._place = remote.place
         self._state = remote.state
         self._manifest = remote.manifest
         self._path = path
@@ -83,7 +83,7 @@ class Pulling:
         output = OutputFile(self._path, overwrite=overwrite)
         with ExitStack() as stack:
             local = stack.enter_context(BlockFile(output.path)) if output.path.is_file() else None
-            if local and are_equal(local, Remote(self._state, self._manifest)):
+            if local and are_equal(local, self._remote):
                 self._report(self._state.size_bytes)
                 return PullResult("up to date", self._state.size_bytes, 0, 0, self._blocks, 0)
             if not self._manifest:

@@ -21,7 +21,7 @@ from distributed_prompt.backends.blocks import (
     new_hash,
     plan,
 )
-from distributed_prompt.backends.s3_client import ObjectState, S3Object, bare_etag, etag_of
+from distributed_prompt.backends.s3_client import ObjectState, bare_etag, etag_of
 from distributed_prompt.backends.s3_errors import CREDENTIALS_HINT, UnsupportedError, UploadLostError, typed
 from distributed_prompt.backends.sidecar import Remote, are_equal, check_is_pack, put_sidecar
 from distributed_prompt.errors import (
@@ -57,7 +57,7 @@ class PushResult(NamedTuple):
     sent_blocks: int
 
 
-class _Part(NamedTuple):
+class _UploadedPart(NamedTuple):
     """A block that the new object has."""
 
     block: int
@@ -71,7 +71,6 @@ class Pushing:
     def __init__(
         self,
         local: BlockFile,
-        place: S3Object,
         remote: Remote,
         pool: ThreadPoolExecutor,
         progress: Progress | None,
@@ -79,7 +78,7 @@ class Pushing:
         force: bool = False,
     ) -> None:
         self._local = local
-        self._place = place
+        self._place = remote.place
         self._remote = remote
         self._pool = pool
         self._progress = progress
@@ -97,7 +96,7 @@ class Pushing:
 
     def run(self, *, dry_run: bool, abort_uploads: bool = False) -> PushResult:
         """Do it, or say what would be done. Raises as ``sync.push``."""
-        state, manifest = self._remote
+        _, state, manifest = self._remote
         if are_equal(self._local, self._remote):
             if state and not manifest and not dry_run:
                 with suppress(AccessError):
@@ -191,10 +190,10 @@ class Pushing:
             raise UnsupportedError(message)
         return str(upload)
 
-    def _resumed(self, *, abort_uploads: bool) -> tuple[str | None, list[_Part]]:
+    def _resumed(self, *, abort_uploads: bool) -> tuple[str | None, list[_UploadedPart]]:
         """The newest upload to this key that has nothing but blocks of this pack, and its parts; abort the old ones."""
         chosen: str | None = None
-        parts: list[_Part] = []
+        parts: list[_UploadedPart] = []
         for found in self._uploads():
             upload = found["UploadId"]
             if chosen is None and (parts := self._parts(upload)):
@@ -216,7 +215,7 @@ class Pushing:
         ours = (upload for upload in found if upload["Key"] == self._place.key)
         return sorted(ours, key=lambda upload: upload["Initiated"], reverse=True)
 
-    def _parts(self, upload: str) -> list[_Part]:
+    def _parts(self, upload: str) -> list[_UploadedPart]:
         """An upload's parts if each is a block of this pack: one with others may be another writer's, at work on it."""
         try:
             with typed(self._place):
@@ -235,9 +234,9 @@ class Pushing:
         md5s = self._local.md5s(blocks, self._block_bytes)
         if not all(etag == md5 for etag, md5 in zip(etags, md5s, strict=True)):
             return []
-        return [_Part(block, etag, is_sent=False) for block, etag in zip(blocks, etags, strict=True)]
+        return [_UploadedPart(block, etag, is_sent=False) for block, etag in zip(blocks, etags, strict=True)]
 
-    def _send_parts(self, upload: str, found: list[_Part]) -> Iterator[_Part]:
+    def _send_parts(self, upload: str, found: list[_UploadedPart]) -> Iterator[_UploadedPart]:
         done = sum(self._range(part.block)[1] for part in found)
         self._report(done)
         rest = sorted(frozenset(range(self._blocks)).difference(part.block for part in found))
@@ -247,10 +246,10 @@ class Pushing:
                 self._report(done)
                 yield part
 
-    def _part(self, upload: str, block: int) -> _Part:
+    def _part(self, upload: str, block: int) -> _UploadedPart:
         if block in self._copies:
             try:
-                return _Part(block, self._copy(upload, block), is_sent=False)
+                return _UploadedPart(block, self._copy(upload, block), is_sent=False)
             except (AccessError, PackNotFoundError, RemoteError):
                 # Not every server copies parts: from here on, all is sent.
                 self._copies = frozenset()
@@ -262,7 +261,7 @@ class Pushing:
                 self._copies = frozenset()
         data = self._read(block)
         answer = self._call("upload_part", UploadId=upload, PartNumber=block + 1, Body=data)
-        return _Part(block, etag_of(self._place, answer), is_sent=True)
+        return _UploadedPart(block, etag_of(self._place, answer), is_sent=True)
 
     def _copy(self, upload: str, block: int) -> str:
         start, count = self._range(block)

@@ -1,7 +1,7 @@
 """Ranges of one object on a web server, all of the same version, or an error that says why not.
 
 A server's answer is taken only if it is the range that was asked for, of the version that was opened first: status 206,
-``Content-Range`` and ``Content-Length`` as expected, not encoded, and the same ``ETag`` (or, if there is none,
+``Content-Range`` as expected and as many bytes as it says, not encoded, and the same ``ETag`` (or, if there is none,
 ``Last-Modified``). The request asks for that version (``If-Match``), too, but not every server cares.
 """
 
@@ -145,7 +145,7 @@ class Ranges:
             PackChangedError: there is another version now.
             PackNotFoundError: there is no such object any more.
             AccessError: the server refuses.
-            RemoteError: as :meth:`pin` says.
+            RemoteError: as :meth:`pin_beginning` says.
         """
         answer = self._ask(f"bytes={start}-{stop - 1}", lambda _: range(start, stop))
         self._check_version(answer)

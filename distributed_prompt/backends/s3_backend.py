@@ -74,12 +74,14 @@ class S3Backend(FarBackend):
         self._arguments = (bucket, None, where, endpoint, region, None, *caches)
         self.address = found.address
         self._is_default = endpoint_url is region_name is client is None
-        signed = _SignedUrl(found)
-        self._open(Ranges(found.address, signed.get, signed.renew), cache_bytes, cache_dir, cache_dir_bytes)
+        self._open(signed_ranges(found), cache_bytes, cache_dir, cache_dir_bytes)
 
     @property
     def opener(self) -> str:
-        """The address, unless the server or its credentials were given besides."""
+        """The address, unless the server or its credentials were given besides.
+
+        Cost: no request.
+        """
         return self.address if self._is_default else ""
 
 
@@ -89,6 +91,12 @@ def __getattr__(name: str) -> object:
         return import_module("distributed_prompt.publishing").ingest_to_s3
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)
+
+
+def signed_ranges(place: S3Object) -> Ranges:
+    """What reads an object by URLs that are signed."""
+    signed = _SignedUrl(place)
+    return Ranges(place.address, signed.get, signed.renew)
 
 
 class _SignedUrl:

@@ -1,10 +1,12 @@
 """One S3 object: its address, and a client for it.
 
-The only importer of boto3, and only where a client is made: that import takes longer than most reads.
+The only importer of boto3, and only where a client is made: that import takes longer than most reads. Of botocore,
+which that brings along, s3_errors.py knows what it raises.
 """
 
 import os
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
@@ -160,6 +162,37 @@ class S3Object:
         except PackNotFoundError as error:
             return error
         return PackNotFoundError(f"{self.address}: no such object a moment ago; try again")
+
+    def put(self, data: bytes) -> None:
+        """Make the object one of some bytes, few enough for one request.
+
+        Raises:
+            PackNotFoundError: there is no such bucket.
+            AccessError: the server refuses.
+            RemoteError: the server cannot be reached or fails.
+
+        Cost: one request.
+        """
+        client = self.client
+        with typed(self):
+            client.put_object(Bucket=self.bucket, Key=self.key, Body=data)
+
+    def listed(self, beginning: str) -> Iterator[str]:
+        """The keys in the bucket that begin in this way, ascending.
+
+        Raises:
+            PackNotFoundError: there is no such bucket.
+            AccessError: the server refuses.
+            RemoteError: the server cannot be reached or fails.
+
+        Cost: a request for each 1,000.
+        """
+        client = self.client
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=beginning)
+        with typed(self):
+            for page in pages:
+                for found in page.get("Contents", ()):
+                    yield found["Key"]
 
     def close(self) -> None:
         """Close the connections, unless the client is the caller's. The next request opens them again."""

@@ -1,6 +1,7 @@
 """What S3 servers and botocore refuse, in our own words.
 
-Of what they say, an error repeats no more than a code: messages quote headers, signatures and query strings.
+Of what they say, an error repeats no more than a code or the name of an exception: messages quote headers, signatures
+and query strings.
 """
 
 import re
@@ -67,7 +68,7 @@ class UploadLostError(PackChangedError):
     """Another writer has ended the upload, or put parts of its own into it."""
 
 
-class Place(Protocol):
+class RequestedObject(Protocol):
     """The object that a request was about."""
 
     bucket: str
@@ -85,7 +86,7 @@ class Place(Protocol):
 
 
 @contextmanager
-def typed(place: Place) -> Iterator[None]:
+def typed(place: RequestedObject) -> Iterator[None]:
     """Say what the server refused, or why it cannot be asked, in our own words.
 
     Raises:
@@ -108,7 +109,7 @@ def typed(place: Place) -> Iterator[None]:
         raise ours from None
 
 
-def _translated(place: Place, error: Exception) -> DPromptError | None:
+def _translated(place: RequestedObject, error: Exception) -> DPromptError | None:
     from botocore import exceptions  # type: ignore[import-untyped]  # noqa: PLC0415  # whatever raised has imported it
     from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]  # noqa: PLC0415  # as above
     from urllib3.exceptions import HTTPError  # noqa: PLC0415  # as above
@@ -126,7 +127,7 @@ def _translated(place: Place, error: Exception) -> DPromptError | None:
     return None
 
 
-def _of_answer(place: Place, response: dict[str, Any]) -> DPromptError:
+def _of_answer(place: RequestedObject, response: dict[str, Any]) -> DPromptError:
     """What an answer other than success means."""
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = str(response.get("Error", {}).get("Code", ""))

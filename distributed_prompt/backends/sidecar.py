@@ -16,16 +16,20 @@ from distributed_prompt.backends.blocks import (
 from distributed_prompt.backends.s3_client import ObjectState, S3Object
 from distributed_prompt.backends.s3_errors import typed
 from distributed_prompt.errors import AccessError, NotAPackError, PackNotFoundError
-from distributed_prompt.store.lmdb_pages import is_lmdb
-from distributed_prompt.store.sqlite_header import APPLICATION_ID, is_sqlite
-
-_HEAD_BYTES = 100
-_APPLICATION = slice(68, 72)
+from distributed_prompt.store.engines import may_be_pack
+from distributed_prompt.store.sqlite_header import HEAD_BYTES
 
 
 class Remote(NamedTuple):
-    """The object as it was found, and its hashes if it has any that are its own."""
+    """The object as it was found.
 
+    Attributes:
+        place: where it is, and who asks for it.
+        state: what it was; None if there was none.
+        manifest: its hashes, if it has any that are its own.
+    """
+
+    place: S3Object
     state: ObjectState | None
     manifest: Manifest | None
 
@@ -36,8 +40,8 @@ def look(place: S3Object, pool: ThreadPoolExecutor) -> Remote:
     state = place.head()
     manifest = sidecar.result()
     if state is None or manifest is None or (manifest.etag, manifest.size_bytes) != (state.etag, state.size_bytes):
-        return Remote(state, None)
-    return Remote(state, manifest)
+        return Remote(place, state, None)
+    return Remote(place, state, manifest)
 
 
 def _sidecar(place: S3Object) -> Manifest | None:
@@ -59,7 +63,7 @@ def put_sidecar(place: S3Object, manifest: Manifest) -> None:
 
 def are_equal(local: BlockFile, remote: Remote) -> bool:
     """Whether the object is known to be what the file is; without hashes, its ETag may tell."""
-    state, manifest = remote
+    _, state, manifest = remote
     if state is None or state.size_bytes != local.size_bytes:
         return False
     if manifest:
@@ -77,9 +81,9 @@ def check_is_pack(place: S3Object, state: ObjectState) -> None:
     head = b""
     if state.size_bytes:  # of nothing, there are no ranges
         with typed(place):
-            answer = place.client.get_object(Bucket=place.bucket, Key=place.key, Range=f"bytes=0-{_HEAD_BYTES - 1}")
+            answer = place.client.get_object(Bucket=place.bucket, Key=place.key, Range=f"bytes=0-{HEAD_BYTES - 1}")
             with closing(answer["Body"]) as body:
-                head = body.read(_HEAD_BYTES)
-    if not is_lmdb(head) and not (is_sqlite(head) and head[_APPLICATION] == APPLICATION_ID.to_bytes(4, "big")):
+                head = body.read(HEAD_BYTES)
+    if not may_be_pack(head):
         message = f"{place.address}: not a pack"
         raise NotAPackError(message)

@@ -65,11 +65,11 @@ def push(
         PackChangedError: another writer pushed at the same time, or the file was written to; the object is left alone.
 
     Cost: two requests if nothing differs; else the differing blocks of 8 MiB, and a request for each of the others.
-    Memory: 64 MiB in flight.
+    Memory: 64 MiB in flight, or two blocks where these are larger.
     """
     place = S3Object.parse(address, endpoint_url=endpoint_url, region_name=region_name, client=client)
     with closing(place), _opened(path) as local, _threads(block_size(local.size_bytes)) as pool:
-        todo = Pushing(local, place, look(place, pool), pool, progress, force=force)
+        todo = Pushing(local, look(place, pool), pool, progress, force=force)
         return todo.run(dry_run=dry_run, abort_uploads=abort_uploads)
 
 
@@ -91,9 +91,9 @@ def pull(
     Args:
         address: ``s3://bucket/key``.
         path: the file to make.
-        endpoint_url: the server, if not Amazon's or the one of the environment.
-        region_name: the region, if not the one of boto3's configuration.
-        client: a boto3 client to use instead of one made from these.
+        endpoint_url: as for :func:`push`.
+        region_name: as there.
+        client: as there.
         dry_run: only say what would be received.
         overwrite: replace an existing file that differs; blocks that it has are not received again.
         progress: called with bytes done so far, and with the pack's size.
@@ -109,12 +109,11 @@ def pull(
         OutputExistsError: the file exists, differs, and ``overwrite`` is not set.
         OutputError: the file cannot be written.
 
-    Cost: two requests, and the differing blocks of 8 MiB.
+    Cost: two or three requests, and the differing blocks of 8 MiB. Memory: a few MB.
     """
     place = S3Object.parse(address, endpoint_url=endpoint_url, region_name=region_name, client=client)
     with closing(place), _threads() as pool:
-        remote = look(place, pool)
-        return Pulling(place, remote, path, pool, progress).run(dry_run=dry_run, overwrite=overwrite)
+        return Pulling(look(place, pool), path, pool, progress).run(dry_run=dry_run, overwrite=overwrite)
 
 
 def sync(
@@ -135,9 +134,9 @@ def sync(
     Args:
         path: the path of a pack, or where to put it.
         address: ``s3://bucket/key``.
-        endpoint_url: the server, if not Amazon's or the one of the environment.
-        region_name: the region, if not the one of boto3's configuration.
-        client: a boto3 client to use instead of one made from these.
+        endpoint_url: as for :func:`push`.
+        region_name: as there.
+        client: as there.
         dry_run: only say what would be moved.
         prefer: which side is right if they differ, "local" or "remote".
         progress: called with bytes done so far, and with the pack's size.
@@ -161,13 +160,13 @@ def sync(
                 if remote.state is None:
                     message = f"{error}, and {place.missing()}"
                     raise PackNotFoundError(message) from error
-                return Pulling(place, remote, path, pool, progress).run(dry_run=dry_run, overwrite=False)
+                return Pulling(remote, path, pool, progress).run(dry_run=dry_run, overwrite=False)
         with _opened(here) as local, _threads(block_size(local.size_bytes)) as pool:
             remote = look(place, pool)
             if remote.state is None or prefer == "local" or are_equal(local, remote):
-                return Pushing(local, place, remote, pool, progress).run(dry_run=dry_run)
+                return Pushing(local, remote, pool, progress).run(dry_run=dry_run)
             if prefer == "remote":
-                return Pulling(place, remote, here, pool, progress).run(dry_run=dry_run, overwrite=True)
+                return Pulling(remote, here, pool, progress).run(dry_run=dry_run, overwrite=True)
     message = (
         f"{os.fspath(path)} and {place.address} differ; push or pull, or say which one is right: "
         "--prefer local or remote (prefer=)"

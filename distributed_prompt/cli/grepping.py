@@ -11,7 +11,7 @@ import click
 
 from distributed_prompt.backends.addresses import open_backend
 from distributed_prompt.cli.console import output, printable, progress
-from distributed_prompt.cli.group import PACK, Number, main
+from distributed_prompt.cli.group import PACK, NumberParam, main
 from distributed_prompt.errors import ArgumentError, PackNotFoundError
 from distributed_prompt.grep import (
     Line,
@@ -73,7 +73,7 @@ class _Printer:
     def json(self, line: Line) -> None:
         """Print a line with its matches as JSON; of a long one an excerpt, so called, with those that begin in it."""
         found = [match._asdict() for match in matches_shown(self._prompt, self._pattern, line)]
-        facts = {"document": line.part.name, "line": line.number, "offset": line.start, "text": line.text}
+        facts = {"document": line.section.name, "line": line.number, "offset": line.start, "text": line.text}
         excerpt = {"excerpt": line.text_start} if line.is_excerpt else {}
         self._write(json.dumps({**facts, "matches": found, **excerpt}))
 
@@ -82,7 +82,7 @@ class _Printer:
         self._write(f"{self._name(name)}:{count}" if self._names else str(count))
 
     def _head(self, line: Line, offset: int, mark: str) -> str:
-        name = f"{self._name(line.part.name)}{mark}" if self._names else ""
+        name = f"{self._name(line.section.name)}{mark}" if self._names else ""
         number = f"{self._styled(str(line.number), _NUMBER)}{mark}" if self._numbers else ""
         return f"{name}{number}{offset}{mark}"
 
@@ -121,10 +121,10 @@ class _Printer:
 @click.option("--count", "-c", "count_only", is_flag=True, help="Print only how many lines of each document match.")
 @click.option("--only-matching", "-o", is_flag=True, help="Print each match on a line of its own, and nothing else.")
 @click.option("--line-number/--no-line-number", "-n/-N", "numbers", default=True, help="Print line numbers, or not.")
-@click.option("--max-count", "-m", type=Number(), metavar="NUM", help="Stop after NUM lines of each document.")
-@click.option("--after-context", "-A", type=Number(), metavar="NUM", help="Print NUM lines behind each, too.")
-@click.option("--before-context", "-B", type=Number(), metavar="NUM", help="Print NUM lines before each, too.")
-@click.option("--context", "-C", type=Number(), metavar="NUM", help="Print NUM lines before and behind each, too.")
+@click.option("--max-count", "-m", type=NumberParam(), metavar="NUM", help="Stop after NUM lines of each document.")
+@click.option("--after-context", "-A", type=NumberParam(), metavar="NUM", help="Print NUM lines behind each, too.")
+@click.option("--before-context", "-B", type=NumberParam(), metavar="NUM", help="Print NUM lines before each, too.")
+@click.option("--context", "-C", type=NumberParam(), metavar="NUM", help="Print NUM lines before and behind each, too.")
 @click.option(
     "--document",
     "documents",

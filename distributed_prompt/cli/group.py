@@ -11,7 +11,7 @@ from distributed_prompt.errors import DPromptError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE
 
 
-class Number(click.ParamType):  # type: ignore[type-arg]  # generic only in recent releases
+class NumberParam(click.ParamType):  # type: ignore[type-arg]  # generic only in recent releases
     """A whole number; digits may be grouped with underscores."""
 
     name = "number"
@@ -24,7 +24,7 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # generic only in rece
             self.fail(f"{value!r} is not a whole number", param, ctx)
 
 
-class Range(click.ParamType):  # type: ignore[type-arg]  # as above
+class RangeParam(click.ParamType):  # type: ignore[type-arg]  # as above
     """Two numbers with a colon between; either may be left out."""
 
     name = "start:stop"
@@ -96,7 +96,7 @@ FORCE = click.option("--force", is_flag=True, help="Overwrite OUT if it exists."
 SHARD_SIZE = click.option(
     "--shard-size",
     "-s",
-    type=Number(),
+    type=NumberParam(),
     default=DEFAULT_SHARD_SIZE,
     show_default=True,
     help="Characters a shard, 1 to 16_777_216; digits may be grouped.",

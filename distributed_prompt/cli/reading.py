@@ -8,9 +8,10 @@ import click
 
 from distributed_prompt.backends.addresses import open_backend
 from distributed_prompt.cli.console import excerpt, print_text, printable
-from distributed_prompt.cli.group import PACK, Number, Range, main
+from distributed_prompt.cli.group import PACK, NumberParam, RangeParam, main
 from distributed_prompt.errors import ArgumentError
 from distributed_prompt.prompt import DistributedPrompt
+from distributed_prompt.prompt import open as dp_open
 from distributed_prompt.store.metadata import FORMAT_VERSION
 
 _ENGINES = {"sqlite": "sqlite", "lmdb": "lmdb of 64 bits, little-endian: not for all machines"}
@@ -62,13 +63,15 @@ def info(pack: str, *, as_json: bool) -> None:
 
 @main.command(context_settings={"ignore_unknown_options": True})
 @PACK
-@click.argument("span", metavar="[START:STOP]", type=Range("START:STOP, such as 0:1000, -500: or :"), required=False)
+@click.argument(
+    "span", metavar="[START:STOP]", type=RangeParam("START:STOP, such as 0:1000, -500: or :"), required=False
+)
 @click.option("--document", metavar="NAME", help="Only this document; START:STOP and lines count from its beginning.")
 @click.option(
     "--lines",
     "line_range",
     metavar="A:B",
-    type=Range("A:B, such as 1:10 or 100:"),
+    type=RangeParam("A:B, such as 1:10 or 100:"),
     help="Lines A to B, counted from 1, B included.",
 )
 def cat(pack: str, span: slice | None, document: str | None, line_range: slice | None) -> None:
@@ -90,8 +93,8 @@ def cat(pack: str, span: slice | None, document: str | None, line_range: slice |
 
 @main.command("slice")
 @PACK
-@click.option("--start", type=Number(), default=0, help="Offset of the first character.")
-@click.option("--end", type=Number(), required=True, help="Offset after the last character.")
+@click.option("--start", type=NumberParam(), default=0, help="Offset of the first character.")
+@click.option("--end", type=NumberParam(), required=True, help="Offset after the last character.")
 def slice_(pack: str, start: int, end: int) -> None:
     """Print the characters START to END of PACK."""
     with _open(pack) as prompt:
@@ -103,7 +106,7 @@ def slice_(pack: str, start: int, end: int) -> None:
 @click.argument("needle")
 @click.option("--count", "-c", "count_only", is_flag=True, help="Print only the number of matches.")
 @click.option("--ignore-case", "-i", is_flag=True, help="Ignore case, as re.IGNORECASE does.")
-@click.option("--max-count", "-m", type=Number(), help="Stop after this many matches.")
+@click.option("--max-count", "-m", type=NumberParam(), help="Stop after this many matches.")
 def find(pack: str, needle: str, *, count_only: bool, ignore_case: bool, max_count: int | None) -> None:
     """Find the text NEEDLE in PACK, literally: prints offset, line and an excerpt of each match.
 
@@ -151,7 +154,7 @@ def ls(pack: str, *, long: bool, as_json: bool) -> None:
 
 
 def _open(pack: str) -> DistributedPrompt:
-    return DistributedPrompt(open_backend(pack))
+    return dp_open(pack)
 
 
 def _document(prompt: DistributedPrompt, name: str) -> DistributedPrompt:

@@ -9,7 +9,7 @@ from distributed_prompt.appending import add_index
 from distributed_prompt.appending import append as append_documents
 from distributed_prompt.appending import convert as convert_pack
 from distributed_prompt.cli.console import printable, progress, report
-from distributed_prompt.cli.group import FORCE, PACK, SHARD_SIZE, Number, main
+from distributed_prompt.cli.group import FORCE, PACK, SHARD_SIZE, NumberParam, main
 from distributed_prompt.decoding import ERROR_MODES, NEWLINE_MODES
 from distributed_prompt.packing import ingest_file
 from distributed_prompt.packing import pack as pack_documents
@@ -64,7 +64,7 @@ def _reading(command: Command) -> Command:
 @_reading
 @SHARD_SIZE
 @_STORE
-@click.option("--level", type=Number(), default=DEFAULT_LEVEL, show_default=True, help="zstd level, 1 to 22.")
+@click.option("--level", type=NumberParam(), default=DEFAULT_LEVEL, show_default=True, help="zstd level, 1 to 22.")
 @click.option("--index/--no-index", default=True, help="Make the n-gram index, which makes searches fast.")
 @_VERBOSE
 @FORCE

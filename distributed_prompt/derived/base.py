@@ -13,9 +13,8 @@ from distributed_prompt.characters import Characters, Stats
 from distributed_prompt.derived.separators import Tally
 from distributed_prompt.derived.walk import Range
 from distributed_prompt.locks import Lock
-from distributed_prompt.store.pack_writer import width
 from distributed_prompt.text.literal import Literal
-from distributed_prompt.text.pieces import Piece, encode
+from distributed_prompt.text.pieces import Piece, encode, width
 from distributed_prompt.text.splitting import Separator
 
 Result = TypeVar("Result")

@@ -4,15 +4,15 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from distributed_prompt.caching import cached
 from distributed_prompt.characters import Characters
 from distributed_prompt.derived.base import Derived
 from distributed_prompt.derived.walk import Range
-from distributed_prompt.store.pack_writer import width
+from distributed_prompt.runs import Shifted
 from distributed_prompt.text.literal import Literal
-from distributed_prompt.text.pieces import Piece, encode
+from distributed_prompt.text.pieces import Piece, encode, width
 
 Result = TypeVar("Result")
 
@@ -168,7 +168,7 @@ class Joined(Derived):
         # An occurrence may lie across ranges that have not even a beginning of it in common.
         del holding
         for source, shift in self._spans(start, stop, reverse=reverse):
-            shifted = _Shifted(function, shift)
+            shifted = Shifted(function, shift)
             yield from source.characters.map_runs(
                 shifted, source.start, source.stop, reverse=reverse, executor=executor
             )
@@ -214,14 +214,3 @@ def _merged(first: Range, second: Range) -> Range | None:
     if len(texts) == 1 or length != len(text) or length > _PART_CHARACTERS:
         return None
     return Range(Repeated(first.characters, text, length), 0, length)
-
-
-class _Shifted(Generic[Result]):
-    """Calls a function with pieces whose offsets are counted from elsewhere."""
-
-    def __init__(self, function: Callable[[Iterator[Piece]], Result], shift: int) -> None:
-        self._function = function
-        self._shift = shift
-
-    def __call__(self, pieces: Iterator[Piece]) -> Result:
-        return self._function(piece._replace(start=piece.start + self._shift) for piece in pieces)

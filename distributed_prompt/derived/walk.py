@@ -84,14 +84,14 @@ def walk_hits(
     yield from _Pass(source, runs)
 
 
-class _Run(NamedTuple):
+class _PieceRun(NamedTuple):
     """Some pieces, consecutive or not, of a run that ends at an offset."""
 
     pieces: list[Piece]
     stop: int
 
 
-def _touched(literals: tuple[Literal, ...], pieces: Iterator[Piece]) -> _Run:
+def _touched(literals: tuple[Literal, ...], pieces: Iterator[Piece]) -> _PieceRun:
     """The pieces of a run that hold an occurrence, or a part of one."""
     kept: list[Piece] = []
     last: Piece | None = None
@@ -100,7 +100,7 @@ def _touched(literals: tuple[Literal, ...], pieces: Iterator[Piece]) -> _Run:
         if piece.characters < longest:
             # One might lie across three.
             run = [*kept, *([last] if last and last not in kept[-1:] else []), piece, *pieces]
-            return _Run(run, run[-1].stop)
+            return _PieceRun(run, run[-1].stop)
         seam = last and any(literal.crosses(last.data, piece.data) for literal in literals)
         if last and seam and (not kept or kept[-1] is not last):
             kept.append(last)
@@ -110,7 +110,7 @@ def _touched(literals: tuple[Literal, ...], pieces: Iterator[Piece]) -> _Run:
     # Whether one goes on behind the run is seen later.
     if last and (not kept or kept[-1] is not last) and any(literal.may_begin_in(last.data) for literal in literals):
         kept.append(last)
-    return _Run(kept, last.stop if last else 0)
+    return _PieceRun(kept, last.stop if last else 0)
 
 
 def walk(
@@ -121,7 +121,7 @@ def walk(
     Parts of more characters than ``most`` are given in several.
     """
     pieces = source.characters.pieces(start, source.stop if stop is None else stop, (), executor)
-    for part in _Pass(source, (_Run([piece], piece.stop) for piece in pieces)):
+    for part in _Pass(source, (_PieceRun([piece], piece.stop) for piece in pieces)):
         if len(part.text) <= most:
             yield part
         else:
@@ -138,7 +138,7 @@ class _Pass:
         last: the last one that was taken.
     """
 
-    def __init__(self, source: Range, runs: Iterator[_Run]) -> None:
+    def __init__(self, source: Range, runs: Iterator[_PieceRun]) -> None:
         self.source = source
         self.start = 0
         self.last: PassPart | None = None
@@ -183,7 +183,7 @@ class _Pass:
         self._has_peeked = False
         return part
 
-    def _begin(self, run: _Run | None) -> None:
+    def _begin(self, run: _PieceRun | None) -> None:
         if run:
             self._run.extend(run.pieces)
             self._run_stop = run.stop

@@ -12,7 +12,7 @@ Only a notice goes to the interpreter's process, once; there it becomes the text
 """
 
 import os
-from typing import Any
+from typing import Any, Self
 
 from dspy import SandboxSerializable
 
@@ -23,10 +23,12 @@ from distributed_prompt.prompt import DistributedPrompt, open  # noqa: A004  # d
 
 
 class PromptInput(SandboxSerializable):
-    """A text as an input field of a signature.
+    """A text as an input field of a signature. A context manager, at the end of which it is closed.
 
     Attributes:
         prompt: the text.
+
+    Cost: as :func:`~distributed_prompt.context.as_context`; what is shown of it, its first shards.
     """
 
     def __init__(
@@ -36,9 +38,27 @@ class PromptInput(SandboxSerializable):
 
         The interpreter opens it by its address, so that has to mean the same there.
         """
+        self._is_ours = not isinstance(source, DistributedPrompt)
         self.prompt = source if isinstance(source, DistributedPrompt) else open(source)
-        self._context = as_context(self.prompt, exact=exact, documents=documents)
+        try:
+            self._context = as_context(self.prompt, exact=exact, documents=documents)
+        except BaseException:
+            self.close()
+            raise
         self._is_list = documents
+
+    def close(self) -> None:
+        """Let go of the pack, unless it is that of a prompt that was given. The interpreter's process has its own."""
+        if self._is_ours:
+            self.prompt.close()
+
+    def __enter__(self) -> Self:
+        """Return the input itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close it."""
+        self.close()
 
     def sandbox_setup(self) -> str:
         """What the model is told of: ``re`` that is exact on the text."""

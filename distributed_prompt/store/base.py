@@ -25,7 +25,7 @@ class Table(StrEnum):
 
 
 class Place(NamedTuple):
-    """Where a shard's blob lies in the file: page numbers from 1, 0 where there is none.
+    """Where a row's blob lies in the file: page numbers from 1, 0 where there is none.
 
     Attributes:
         parent: the interior page above ``leaf``.

@@ -102,7 +102,10 @@ _ENTRY_BYTES = {
 
 
 class DirectoryWriter:
-    """Collects the records of shards in order and writes them all at the end: 53 bytes held a shard."""
+    """Collects the records of shards in order and writes them all at the end.
+
+    Memory: 53 bytes for each, behind the last whole segment some 300.
+    """
 
     def __init__(self) -> None:
         """Start with no shard."""

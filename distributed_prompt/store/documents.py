@@ -1,21 +1,21 @@
 """The documents table: which range of the prompt came from which input, and how its bytes come back.
 
-Rows are keyed ``part * 2**32 + number`` and sealed like those of the directory; numbers are little-endian.
+Rows are keyed ``kind * 2**32 + number`` and sealed like those of the directory; numbers are little-endian.
 
 ======= ======= =======================================================================================
-part    number  row
+kind    number  row
 ======= ======= =======================================================================================
-blocks  0       row ``b``: documents ``256 * b`` to ``256 * b + 255`` in order of their offsets, as a zstd
+batches 0       row ``b``: documents ``256 * b`` to ``256 * b + 255`` in order of their offsets, as a zstd
                 frame of a JSON object with one list a field of :class:`Document`
 names   1       where each name is: for each document ``<Q`` the 32 bits of its name's hash and then its
                 number, ascending; ``2**bits`` rows of some 2,048 each, the row by the hash's first bits
-bounds  2       one row: for each block ``<QQ`` start of its first document, stop of its last
+bounds  2       one row: for each batch ``<QQ`` start of its first document, stop of its last
 ======= ======= =======================================================================================
 
-A pack with no more documents than one block holds has neither names nor bounds: the block tells. Others have both, and
+A pack with no more documents than one batch holds has neither names nor bounds: the batch tells. Others have both, and
 the feature ``document-index``. The hash of a name is the upper half of the XXH3-64 of its UTF-8.
 
-Blocks are written in groups of 16 as soon as a shard behind the last document of a group is written: appending
+Batches are written in groups of 16 as soon as a shard behind the last document of a group is written: appending
 to a pack then leaves its full groups where they were, and what lists all names reads few ranges of the file.
 
 Names are POSIX paths; bytes of a name that are not UTF-8 stand as lone surrogates (``os.fsdecode``).
@@ -38,24 +38,24 @@ from distributed_prompt.geometry import shard_count
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import StoreWriter, Table
 
-BLOCK_DOCUMENTS = 256
+BATCH_DOCUMENTS = 256
 HASH_BITS = 32
-_GROUP_BLOCKS = 16
+_GROUP_BATCHES = 16
 _ROW_NAMES = 2_048
 _LEVEL = 9
-_MAX_BLOCK_BYTES = 2**23
+_MAX_BATCH_BYTES = 2**23
 _BOUNDS = struct.Struct("<QQ")
 
 
-class Part(IntEnum):
+class RowKind(IntEnum):
     """The kinds of rows, in the order in which they lie in the file."""
 
-    BLOCKS = 0
+    BATCHES = 0
     NAMES = 1
     BOUNDS = 2
 
     def key(self, number: int) -> int:
-        """The key of this part's row of a number."""
+        """The key of this kind's row of a number."""
         return self << 32 | number
 
 
@@ -67,7 +67,7 @@ class Document:
         name: POSIX path.
         start: offset of its first character.
         stop: offset after its last character.
-        encoding: the codec its bytes were decoded with.
+        encoding: what its bytes were decoded with, one of Python's standard encodings.
         errors: the error mode they were decoded with.
         newlines: ``keep``, or ``universal`` if they were translated.
         source_bytes: how many bytes it had.
@@ -91,7 +91,7 @@ _FIELDS = tuple(field.name for field in fields(Document))
 _values = attrgetter(*_FIELDS)  # dataclasses.astuple copies every value
 
 
-class Block:
+class Batch:
     """Consecutive documents by column: one that is wanted is made when it is.
 
     Attributes:
@@ -120,15 +120,15 @@ class Block:
         return map(self.document, range(len(self)))
 
 
-def create_block(number: int, documents: Iterable[Document]) -> bytes:
-    """The row of a block."""
+def create_batch(number: int, documents: Iterable[Document]) -> bytes:
+    """The row of a batch."""
     columns = dict(zip(_FIELDS, map(list, zip(*map(_values, documents), strict=True)), strict=True))
     data = json.dumps(columns, separators=(",", ":")).encode("ascii")
-    return codec.seal(Part.BLOCKS.key(number), codec.compress(data, _LEVEL))
+    return codec.seal(RowKind.BATCHES.key(number), codec.compress(data, _LEVEL))
 
 
-def parse_block(number: int, sealed: bytes | None) -> Block:
-    """The inverse of :func:`create_block`.
+def parse_batch(number: int, sealed: bytes | None) -> Batch:
+    """The inverse of :func:`create_batch`.
 
     Raises:
         CorruptPackError: it is missing or damaged; the message lacks the place, callers add it.
@@ -137,7 +137,7 @@ def parse_block(number: int, sealed: bytes | None) -> Block:
         message = "missing"
         raise CorruptPackError(message)
     try:
-        columns = json.loads(codec.decompress(codec.unseal(Part.BLOCKS.key(number), sealed), _MAX_BLOCK_BYTES))
+        columns = json.loads(codec.decompress(codec.unseal(RowKind.BATCHES.key(number), sealed), _MAX_BATCH_BYTES))
         found = [columns[name] for name in _FIELDS]
         for field, column in zip(fields(Document), found, strict=True):
             wrong = [value for value in column if type(value) is not field.type]
@@ -149,13 +149,13 @@ def parse_block(number: int, sealed: bytes | None) -> Block:
             message = "documents overlap, or end before they begin"
             raise CorruptPackError(message)
     except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
-        message = str(error) if isinstance(error, CorruptPackError) else f"is no block ({error!r:.80})"
+        message = str(error) if isinstance(error, CorruptPackError) else f"is no batch ({error!r:.80})"
         raise CorruptPackError(message) from error
-    return Block(found)
+    return Batch(found)
 
 
 class Bounds(NamedTuple):
-    """Where each block of documents lies in the prompt."""
+    """Where each batch of documents lies in the prompt."""
 
     starts: list[int]
     stops: list[int]
@@ -203,7 +203,7 @@ def _little_endian(numbers: "array[int]") -> "array[int]":
 
 
 class DocumentsWriter:
-    """Writes the documents table of one pack, a group of blocks at a time: 8 bytes held a document.
+    """Writes the documents table of one pack, a group of batches at a time: 8 bytes held a document.
 
     Attributes:
         count: how many documents it has been given.
@@ -228,18 +228,18 @@ class DocumentsWriter:
         """Take the next document."""
         self._entries.append(name_entry(document.name, self.count))
         self._open.append(document)
-        if len(self._open) == BLOCK_DOCUMENTS:
-            self._close_block()
+        if len(self._open) == BATCH_DOCUMENTS:
+            self._close_batch()
 
-    def add_block(self, block: Block, row: bytes) -> None:
-        """Take a block that another pack has under the same number. All are full, but for the very last document's."""
-        for name in block.names:
+    def add_batch(self, batch: Batch, row: bytes) -> None:
+        """Take a batch that another pack has under the same number. All are full, but for the very last document's."""
+        for name in batch.names:
             self._entries.append(name_entry(name, self.count))
-        self._take(row, block.starts[0], block.stops[-1])
+        self._take(row, batch.starts[0], batch.stops[-1])
 
-    def _close_block(self) -> None:
+    def _close_batch(self) -> None:
         documents, self._open = self._open, []
-        row = create_block(len(self._bounds.starts), documents)
+        row = create_batch(len(self._bounds.starts), documents)
         self._take(row, documents[0].start, documents[-1].stop)
 
     def _take(self, row: bytes, start: int, stop: int) -> None:
@@ -253,12 +253,12 @@ class DocumentsWriter:
 
         To be called after every shard, whatever was added: groups then lie at the same places in equal packs.
         """
-        while len(self._rows) >= _GROUP_BLOCKS and self._bounds.stops[self._written + _GROUP_BLOCKS - 1] < length:
-            self._write(_GROUP_BLOCKS)
+        while len(self._rows) >= _GROUP_BATCHES and self._bounds.stops[self._written + _GROUP_BATCHES - 1] < length:
+            self._write(_GROUP_BATCHES)
 
     def _write(self, count: int) -> None:
         for row in self._rows[:count]:
-            self._store.put(Table.DOCUMENTS, Part.BLOCKS.key(self._written), row)
+            self._store.put(Table.DOCUMENTS, RowKind.BATCHES.key(self._written), row)
             self._written += 1
         del self._rows[:count]
 
@@ -266,16 +266,16 @@ class DocumentsWriter:
         """Write the rest.
 
         Returns:
-            The hexadecimal SHA-256 of the blocks' rows in order, which the metadata keeps.
+            The hexadecimal SHA-256 of the batches' rows in order, which the metadata keeps.
         """
         if self._open:
-            self._close_block()
+            self._close_batch()
         self._write(len(self._rows))
-        if self.count > BLOCK_DOCUMENTS:
+        if self.count > BATCH_DOCUMENTS:
             rows = name_rows(self.count)
             for number, row in create_name_rows(self._entries, rows):
-                self._put(Part.NAMES.key(number), row)
-            self._put(Part.BOUNDS.key(0), self._bounds.create())
+                self._put(RowKind.NAMES.key(number), row)
+            self._put(RowKind.BOUNDS.key(0), self._bounds.create())
         return self._sha256.hexdigest()
 
     def _put(self, key: int, row: bytes) -> None:
@@ -294,6 +294,6 @@ def create_name_rows(entries: "array[int]", rows: int) -> Iterator[tuple[int, by
         start = stop
 
 
-def block_count(documents: int) -> int:
-    """Blocks that so many documents take."""
-    return shard_count(documents, BLOCK_DOCUMENTS)
+def batch_count(documents: int) -> int:
+    """Batches that so many documents take."""
+    return shard_count(documents, BATCH_DOCUMENTS)

@@ -5,14 +5,12 @@ from pathlib import Path
 
 from distributed_prompt.errors import ArgumentError, DPromptError, NotAPackError, PackReadError
 from distributed_prompt.store.base import Store, StoreWriter
+from distributed_prompt.store.byte_source import ByteSource
 from distributed_prompt.store.lmdb_pages import is_lmdb
 from distributed_prompt.store.lmdb_store import LmdbStore
-from distributed_prompt.store.source import Source
-from distributed_prompt.store.sqlite_header import is_sqlite
+from distributed_prompt.store.sqlite_header import HEAD_BYTES, is_sqlite, is_sqlite_pack
 from distributed_prompt.store.sqlite_store import SqliteStore
 from distributed_prompt.store.sqlite_writer import SqliteWriter
-
-_HEAD_BYTES = 100
 
 
 def open_store(path: str) -> Store:
@@ -45,20 +43,25 @@ def _identity(path: str) -> tuple[int, int] | None:
 def _open_store(path: str) -> Store:
     try:
         with Path(path).open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+            head = file.read(HEAD_BYTES)
     except OSError as error:
         message = f"{path}: {error.strerror}"
         raise PackReadError(message) from error
     return _engine(head, path)(path)
 
 
-def open_source(source: Source) -> Store:
+def open_source(source: ByteSource) -> Store:
     """The pack in some bytes, which it closes; raises as :func:`open_store`, and what the source raises."""
     try:
-        return _engine(source.read(0, _HEAD_BYTES), source.name)(source)
+        return _engine(source.read(0, HEAD_BYTES), source.name)(source)
     except BaseException:
         source.close()
         raise
+
+
+def may_be_pack(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` may be a pack: LMDB's do not say at once what they hold."""
+    return is_lmdb(head) or is_sqlite_pack(head)
 
 
 def _engine(head: bytes, name: str) -> type[SqliteStore] | type[LmdbStore]:

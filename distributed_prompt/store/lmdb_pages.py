@@ -7,6 +7,7 @@ each other. A node begins with ``<HHHH``: value size (low and high half; in a br
 """
 
 import struct
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -28,6 +29,7 @@ _U32 = struct.Struct("<I")
 _NO_PAGE = 2**64 - 1
 _PAGE_BYTES = tuple(2**power for power in range(9, 17))
 _MOST_LEVELS = 32
+_MOST_KEY_BYTES = 511
 _CACHED_PAGES = 64
 # Where the magic lies in files of other kinds: LMDB 1.0, and 0.9 of 32 bits.
 _OTHER_PLACES = (24, 12)
@@ -51,7 +53,7 @@ class Tree(NamedTuple):
     depth: int
 
 
-class Layout(NamedTuple):
+class Meta(NamedTuple):
     """What a file's meta pages say.
 
     Attributes:
@@ -73,7 +75,7 @@ class _Page(NamedTuple):
     places: tuple[int, ...]
 
 
-def read_layout(read: Read, size_bytes: int) -> Layout:
+def read_meta(read: Read, size_bytes: int) -> Meta:
     """What the newer of a file's two meta pages says.
 
     Args:
@@ -100,7 +102,7 @@ def read_layout(read: Read, size_bytes: int) -> Layout:
     if size_bytes != (last_page + 1) * page_bytes:
         message = f"{size_bytes} bytes, its header says {(last_page + 1) * page_bytes}: truncated or damaged"
         raise CorruptPackError(message)
-    return Layout(page_bytes, last_page, main)
+    return Meta(page_bytes, last_page, main)
 
 
 def _parse_meta(number: int, page: bytes, page_bytes: int) -> tuple[int, int, Tree]:
@@ -127,22 +129,22 @@ def _parse_tree(record: bytes, where: str) -> Tree:
     return Tree(root, depth)
 
 
-class Pages:
+class TreeReader:
     """The rows of a file's trees. Keeps the few branches and leaves that were used last; for any thread."""
 
-    def __init__(self, read: Read, layout: Layout) -> None:
+    def __init__(self, read: Read, meta: Meta) -> None:
         """Take what gives some bytes of the file from an offset, and what the meta pages say."""
         self._read = read
-        self._layout = layout
-        self._page = lru_cache(_CACHED_PAGES)(partial(_parse_page, read, layout))
+        self._meta = meta
+        self._page = lru_cache(_CACHED_PAGES)(partial(_parse_page, read, meta))
 
     def names(self) -> Iterator[bytes]:
         """What lies in the main tree, in order: names of trees, and in other files anything."""
-        return self.keys(self._layout.main)
+        return self.keys(self._meta.main)
 
     def trees(self) -> Iterator[tuple[bytes, Tree]]:
         """The named trees in order of their names."""
-        for page, place in self._nodes(self._layout.main, b"", None):
+        for page, place in self._nodes(self._meta.main, b"", None):
             key, flags, value = self._parts(page, place)
             if flags != _TREE or len(value) != _TREE_RECORD.size:
                 message = f"page {page.number}: {key!r} is no tree"
@@ -163,10 +165,23 @@ class Pages:
             return None
         return self._value(page, page.places[index])
 
-    def rows(self, tree: Tree, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values with ``start <= key``, and ``key < stop`` unless that is None, in order."""
+    def rows(
+        self, tree: Tree, start: bytes, stop: bytes | None, most_bytes: int = sys.maxsize
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values with ``start <= key``, and ``key < stop`` unless that is None, in order.
+
+        Raises:
+            CorruptPackError: besides, they are together more than the file, or than ``most_bytes``: rows may all lead
+                to one value.
+        """
+        most_bytes = min(most_bytes, (self._meta.last_page + 1) * self._meta.page_bytes)
         for page, place in self._nodes(tree, start, stop):
-            yield _key(page.data, place), self._value(page, place)
+            key = _key(page.data, place)
+            most_bytes -= len(key) + _value_bytes(page.data, place)
+            if most_bytes < 0:
+                message = f"page {page.number}: rows of more bytes than a pack has"
+                raise CorruptPackError(message)
+            yield key, self._value(page, place)
 
     def keys(self, tree: Tree) -> Iterator[bytes]:
         """All keys in order."""
@@ -178,6 +193,9 @@ class Pages:
         before: bytes | None = None
         for page, place in self._below(tree.root, tree.depth, start, stop) if tree.depth else ():
             key = _key(page.data, place)
+            if len(key) > _MOST_KEY_BYTES:
+                message = f"page {page.number}: a key of {len(key)} bytes cannot be"
+                raise CorruptPackError(message)
             if before is not None and key <= before:
                 message = f"page {page.number}: keys do not ascend"
                 raise CorruptPackError(message)
@@ -214,9 +232,9 @@ class Pages:
 
     def _parts(self, page: _Page, place: int) -> tuple[bytes, int, bytes]:
         """A node's key, flags, and what it holds in its page."""
-        low, high, flags, key_bytes = _NODE.unpack_from(page.data, place)
+        *_, flags, key_bytes = _NODE.unpack_from(page.data, place)
         begin = place + _NODE.size
-        end = begin + key_bytes + (_U64.size if flags & _BIG else low | high << 16)
+        end = begin + key_bytes + (_U64.size if flags & _BIG else _value_bytes(page.data, place))
         if end > len(page.data):
             message = f"page {page.number}: a row ends behind it"
             raise CorruptPackError(message)
@@ -229,12 +247,11 @@ class Pages:
         if flags != _BIG:
             message = f"page {page.number}: a row with flags {flags} cannot be"
             raise CorruptPackError(message)
-        low, high, *_ = _NODE.unpack_from(page.data, place)
-        return self._overflow(_U64.unpack(held)[0], low | high << 16)
+        return self._overflow(_U64.unpack(held)[0], _value_bytes(page.data, place))
 
     def _overflow(self, number: int, size: int) -> bytes:
         """A value that has pages of its own."""
-        page_bytes, last_page, _ = self._layout
+        page_bytes, last_page, _ = self._meta
         if not 1 < number <= last_page or size > (last_page + 1 - number) * page_bytes:
             message = f"page {number}: a value of {size} bytes cannot lie there"
             raise CorruptPackError(message)
@@ -250,8 +267,8 @@ class Pages:
         return data
 
 
-def _parse_page(read: Read, layout: Layout, number: int, kind: int) -> _Page:
-    page_bytes, last_page, _ = layout
+def _parse_page(read: Read, meta: Meta, number: int, kind: int) -> _Page:
+    page_bytes, last_page, _ = meta
     if not 1 < number <= last_page:
         message = f"page {number}: there are {last_page + 1}"
         raise CorruptPackError(message)
@@ -278,6 +295,10 @@ def _branch(page: _Page, key: bytes) -> int:
 def _child(data: bytes, place: int) -> int:
     low, high, highest, _ = _NODE.unpack_from(data, place)
     return int(low | high << 16 | highest << 32)
+
+
+def _value_bytes(data: bytes, place: int) -> int:
+    return int(_U32.unpack_from(data, place)[0])
 
 
 def _key(data: bytes, place: int) -> bytes:

@@ -9,13 +9,14 @@ over it.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 from distributed_prompt.errors import CorruptPackError, NotAPackError, PackReadError, UnsupportedPackError
 from distributed_prompt.store.base import Store, Table
-from distributed_prompt.store.lmdb_pages import Pages, Tree, read_layout
-from distributed_prompt.store.metadata import parse_metadata
+from distributed_prompt.store.byte_source import ByteSource
+from distributed_prompt.store.lmdb_pages import Tree, TreeReader, read_meta
+from distributed_prompt.store.metadata import MOST_BYTES, MOST_ROWS, parse_metadata
 from distributed_prompt.store.open_file import OpenFile
-from distributed_prompt.store.source import Source
 
 METADATA = b"metadata"
 KEY_BYTES = 8
@@ -29,7 +30,7 @@ class LmdbStore(Store):
     engine = "lmdb"
     has_pages = False
 
-    def __init__(self, place: str | Source) -> None:
+    def __init__(self, place: str | ByteSource) -> None:
         """Open the pack at an absolute path, or in some bytes.
 
         Raises:
@@ -38,13 +39,14 @@ class LmdbStore(Store):
             CorruptPackError: it is truncated or damaged.
             PackReadError: the system could not read it.
         """
-        self._file = place if isinstance(place, Source) else OpenFile(place)
+        self._file = place if isinstance(place, ByteSource) else OpenFile(place)
         self.name = self._file.name
         try:
             with self._located("header"):
-                self._pages = Pages(self._file.read, read_layout(self._file.read, self._file.size_bytes))
-                is_pack = METADATA in self._pages.names()
-                self._trees = dict(self._pages.trees()) if is_pack else {}
+                self._reader = TreeReader(self._file.read, read_meta(self._file.read, self._file.size_bytes))
+                is_pack = METADATA in self._reader.names()
+                # One more tells that there are too many.
+                self._trees = dict(islice(self._reader.trees(), MOST_ROWS + 1)) if is_pack else {}
             self._check_tables()
         except BaseException:
             self.close()
@@ -78,12 +80,17 @@ class LmdbStore(Store):
         """See the contract."""
         self._file.check_open()
         with self._located("metadata"):
-            rows = list(self._pages.rows(self._trees[METADATA], b"", None))
-            try:
-                return {key.decode(): value.decode() for key, value in rows}
-            except UnicodeDecodeError as error:
-                message = "a value that is no text"
-                raise CorruptPackError(message) from error
+            found: dict[str, str] = {}
+            for key, value in self._reader.rows(self._trees[METADATA], b"", None, MOST_BYTES):
+                try:
+                    found[key.decode()] = value.decode()
+                except UnicodeDecodeError as error:
+                    message = "a value that is no text"
+                    raise CorruptPackError(message) from error
+                if len(found) > MOST_ROWS:
+                    message = "more rows than a pack has"
+                    raise CorruptPackError(message)
+            return found
 
     def get(self, table: Table, key: int) -> bytes | None:
         """See the contract."""
@@ -91,7 +98,7 @@ class LmdbStore(Store):
         if key not in _KEYS:
             return None
         try:
-            return self._pages.get(self._tree(table), key.to_bytes(KEY_BYTES))
+            return self._reader.get(self._tree(table), key.to_bytes(KEY_BYTES))
         except CorruptPackError as error:
             message = f"{self.name}: {table}: row {key}: {error}"
             raise CorruptPackError(message) from error
@@ -103,7 +110,7 @@ class LmdbStore(Store):
         if stop <= start:
             return []
         with self._located(f"{table}: rows {start} to {stop - 1}"):
-            rows = self._pages.rows(self._tree(table), start.to_bytes(KEY_BYTES), stop.to_bytes(KEY_BYTES))
+            rows = self._reader.rows(self._tree(table), start.to_bytes(KEY_BYTES), stop.to_bytes(KEY_BYTES))
             return [(_number(key), value) for key, value in rows]
 
     def forget(self) -> bool:
@@ -114,7 +121,7 @@ class LmdbStore(Store):
         """See the contract."""
         self._file.check_open()
         with self._located(str(table)):
-            yield from map(_number, self._pages.keys(self._tree(table)))
+            yield from map(_number, self._reader.keys(self._tree(table)))
 
     def _tree(self, table: Table) -> Tree:
         return self._trees.get(str(table).encode(), _EMPTY)

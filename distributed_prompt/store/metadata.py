@@ -45,6 +45,9 @@ INDEX_FEATURE = "document-index"
 NGRAMS_FEATURE = "ngrams"
 KNOWN_FEATURES = frozenset({DOCUMENTS_FEATURE, INDEX_FEATURE, NGRAMS_FEATURE})
 WIDTHS = (0, 1, 2, 4)
+# A header may be long. Newer versions may have more rows than this one.
+MOST_ROWS = 64
+MOST_BYTES = 2**26
 _CODEC = "zstd"
 _DIGESTS = ("documents_digest", "root_digest")
 _LENGTHS = struct.Struct("<QQ")

@@ -3,10 +3,10 @@
 import os
 
 from distributed_prompt.errors import ClosedError, PackReadError
-from distributed_prompt.store.source import Source
+from distributed_prompt.store.byte_source import ByteSource
 
 
-class OpenFile(Source):
+class OpenFile(ByteSource):
     """A file, open for reading by position. Reads under way when it is closed end well.
 
     The descriptor is closed when nobody uses it any more, so its number cannot become another file's under a

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from distributed_prompt.geometry import SEGMENT_SHARDS
-from distributed_prompt.store.documents import BLOCK_DOCUMENTS
+from distributed_prompt.store.documents import BATCH_DOCUMENTS
 from distributed_prompt.store.ngrams import NgramsWriter
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.store.pack_writer import EncodedShard, PackWriter
@@ -25,7 +25,7 @@ def copy_pack(pack: Pack, writer: PackWriter, shards: int, *, grows: bool = Fals
         pack: where they are.
         writer: where they go; nothing was written yet.
         shards: how many; the documents may lie behind them.
-        grows: whether more documents will follow, with which the last ones then share a block.
+        grows: whether more documents will follow, with which the last ones then share a batch.
 
     Raises:
         CorruptPackError: a shard or a document is not what was packed.
@@ -34,8 +34,8 @@ def copy_pack(pack: Pack, writer: PackWriter, shards: int, *, grows: bool = Fals
         Bytes copied, some at a time.
     """
     shard_size = pack.metadata.shard_size
-    blocks = _documents(pack, writer, grows=grows)
-    next_start = next(blocks, None)
+    batches = _documents(pack, writer, grows=grows)
+    next_start = next(batches, None)
     index = writer.ngrams
     makes_index = index is not None and not pack.ngrams.exists
     run_shards = max(1, _RUN_BYTES * pack.metadata.shards // max(1, pack.store.size_bytes()))
@@ -47,7 +47,7 @@ def copy_pack(pack: Pack, writer: PackWriter, shards: int, *, grows: bool = Fals
         copied = 0
         for encoded in run:
             while next_start is not None and next_start < (writer.shards + 1) * shard_size:
-                next_start = next(blocks, None)
+                next_start = next(batches, None)
             writer.add(encoded)
             copied += len(encoded.blob)
             segment, inside = divmod(writer.shards, SEGMENT_SHARDS)
@@ -55,7 +55,7 @@ def copy_pack(pack: Pack, writer: PackWriter, shards: int, *, grows: bool = Fals
                 index.copy(pack.ngrams.stored(segment - 1))
         yield copied
     while next_start is not None:
-        next_start = next(blocks, None)
+        next_start = next(batches, None)
     if index and not makes_index:
         _copy_last_segment(pack, index, shards, grows=grows)
 
@@ -104,11 +104,11 @@ def bytes_before(pack: Pack, shard: int) -> bytes:
 
 
 def _documents(pack: Pack, writer: PackWriter, *, grows: bool) -> Iterator[int]:
-    """The start of each block of documents; asking for the next one writes it."""
-    for number, block in enumerate(pack.documents.blocks()):
-        yield block.starts[0]
-        if len(block) == BLOCK_DOCUMENTS or not grows:
-            writer.documents.add_block(block, pack.documents.row(number) or b"")
+    """The start of each batch of documents; asking for the next one writes it."""
+    for number, batch in enumerate(pack.documents.batches()):
+        yield batch.starts[0]
+        if len(batch) == BATCH_DOCUMENTS or not grows:
+            writer.documents.add_batch(batch, pack.documents.row(number) or b"")
         else:
-            for document in block:
+            for document in batch:
                 writer.documents.add(document)

@@ -6,7 +6,7 @@ from distributed_prompt.geometry import SEGMENT_SHARDS, check_shard_size
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import StoreWriter, Table
 from distributed_prompt.store.directory import DirectoryWriter, ShardRecord
-from distributed_prompt.store.documents import BLOCK_DOCUMENTS, DocumentsWriter
+from distributed_prompt.store.documents import BATCH_DOCUMENTS, DocumentsWriter
 from distributed_prompt.store.maps import write_maps
 from distributed_prompt.store.metadata import (
     DOCUMENTS_FEATURE,
@@ -17,7 +17,7 @@ from distributed_prompt.store.metadata import (
 )
 from distributed_prompt.store.ngrams import NgramsWriter, is_indexed
 from distributed_prompt.text import grams
-from distributed_prompt.text.pieces import encode
+from distributed_prompt.text.pieces import encode, width
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,24 +71,6 @@ def count_newlines(data: bytes) -> int:
 
     # Several times faster than bytes.count, and without the GIL.
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
-
-
-def width(data: bytes) -> int:
-    """Bytes that ``str`` takes for each character of this UTF-8: 0 for ASCII, 1, 2 or 4.
-
-    The largest byte of UTF-8 is the first of its widest character.
-    """
-    if data.isascii():
-        return 0
-    if len(data) < _LARGE_BYTES:
-        largest = max(data)
-    else:
-        import numpy as np  # noqa: PLC0415  # as above
-
-        largest = int(np.frombuffer(data, np.uint8).max())
-    if largest <= "\u00ff".encode()[0]:
-        return 1
-    return 2 if largest <= "\uffff".encode()[0] else 4
 
 
 class PackWriter:
@@ -150,7 +132,7 @@ class PackWriter:
         documents_digest, count = self.documents.finish(), self.documents.count
         features = {
             DOCUMENTS_FEATURE: count > 0,
-            INDEX_FEATURE: count > BLOCK_DOCUMENTS,
+            INDEX_FEATURE: count > BATCH_DOCUMENTS,
             NGRAMS_FEATURE: self.ngrams is not None,
         }
         metadata = Metadata(

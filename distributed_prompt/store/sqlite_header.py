@@ -30,6 +30,11 @@ def is_sqlite(head: bytes) -> bool:
     return head.startswith(_MAGIC)
 
 
+def is_sqlite_pack(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` is a SQLite database that calls itself a pack."""
+    return is_sqlite(head) and len(head) >= HEAD_BYTES and _HEADER.unpack_from(head)[-1] == APPLICATION_ID
+
+
 class Identity(NamedTuple):
     """What tells one file from another that took its path."""
 

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 import apsw
 
 from distributed_prompt.errors import DPromptError, PackChangedError
-from distributed_prompt.store.source import Source
+from distributed_prompt.store.byte_source import ByteSource
 from distributed_prompt.store.sqlite_header import HEAD_BYTES, PAGE_BYTES, check_file, check_header, identify
 
 _CACHE_KIB = 512
@@ -82,7 +82,7 @@ class FileOrigin(Origin):
 class SourceOrigin(Origin):
     """A source of bytes. SQLite reads it page by page."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteSource) -> None:
         """Look at the first bytes of a source; the errors are those of ``SqliteStore``, and of the source."""
         self.name = source.name
         self.size_bytes = source.size_bytes

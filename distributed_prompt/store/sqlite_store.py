@@ -1,4 +1,4 @@
-"""Packs in SQLite: the default engine. The only importer of apsw.
+"""Packs in SQLite: the default engine. With sqlite_origin.py, whose connections it uses, the only importer of apsw.
 
 The file is an ordinary database of one page size, never in WAL mode, without triggers, views or indexes:
 ``metadata(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`` and, for every other table,
@@ -8,9 +8,8 @@ format version. Readers open it immutable, since no pack is ever changed in plac
 
 import os
 import weakref
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from itertools import islice
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, cast
 
@@ -18,10 +17,10 @@ import apsw
 
 from distributed_prompt.errors import ClosedError, CorruptPackError, DPromptError, PackChangedError, PackReadError
 from distributed_prompt.store.base import Store, Table
+from distributed_prompt.store.byte_source import ByteSource
 from distributed_prompt.store.fork_gate import ForkGate
 from distributed_prompt.store.maps import Maps
-from distributed_prompt.store.metadata import parse_features
-from distributed_prompt.store.source import Source
+from distributed_prompt.store.metadata import MOST_BYTES, MOST_ROWS, parse_features
 from distributed_prompt.store.sqlite_origin import FileOrigin, Origin, SourceOrigin
 
 _WAIT_SECONDS = 0.05
@@ -36,10 +35,6 @@ _GET_RANGE = {
 }
 _KEYS = {table: f"SELECT key FROM {table} ORDER BY key" for table in Table}  # noqa: S608  # as above
 
-# Of the metadata and of the schema; a header may be long.
-_MOST_ROWS = 64
-_MOST_CHARACTERS = 2**26
-
 
 class SqliteStore(Store):
     """A pack, open for reading.
@@ -52,7 +47,7 @@ class SqliteStore(Store):
     engine = "sqlite"
     has_pages = True
 
-    def __init__(self, place: str | Source) -> None:
+    def __init__(self, place: str | ByteSource) -> None:
         """Open the pack at an absolute path, or in some bytes.
 
         Raises:
@@ -61,9 +56,9 @@ class SqliteStore(Store):
             CorruptPackError: it is truncated or its schema is not a pack's.
             PackReadError: the system could not read it.
         """
-        self._origin: Origin = SourceOrigin(place) if isinstance(place, Source) else FileOrigin(place)
+        self._origin: Origin = SourceOrigin(place) if isinstance(place, ByteSource) else FileOrigin(place)
         self.name = self._origin.name
-        self._source = place if isinstance(place, Source) else None
+        self._source = place if isinstance(place, ByteSource) else None
         self.is_far = self._source is not None
         self._maps = Maps(self)
         self._idle: SimpleQueue[apsw.Connection] = SimpleQueue()
@@ -138,17 +133,20 @@ class SqliteStore(Store):
         """All rows of a few tables with few. The connection goes back even when the query fails."""
         connection = self._lease()
         try:
-            rows = list(islice(connection.execute(sql, bindings), _MOST_ROWS + 1))
-            if len(rows) > _MOST_ROWS or _characters(rows) > _MOST_CHARACTERS:
-                message = f"{self.name}: {where}: more than a pack has"
-                raise CorruptPackError(message)
-            return cast("list[tuple[Any, ...]]", rows)
+            rows: list[tuple[Any, ...]] = []
+            left = min(self._origin.size_bytes, MOST_BYTES)
+            for row in connection.execute(sql, bindings):
+                left -= _characters(row)
+                if len(rows) == MOST_ROWS or left < 0:
+                    raise self._too_much(where)
+                rows.append(row)
+            return rows
         except (apsw.Error, UnicodeDecodeError) as error:
             raise self._failure(error, where) from error
         finally:
             self._release(connection)
 
-    def _ascending(self, where: str, sql: str, bindings: tuple[int, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    def _ascending(self, where: str, sql: str, bindings: tuple[int, ...] = ()) -> Generator[tuple[Any, ...]]:
         """Rows whose keys ascend: pages that lead to the same ones again and again would give rows without end."""
         connection = self._lease()
         last: int | None = None
@@ -163,6 +161,10 @@ class SqliteStore(Store):
             raise self._failure(error, where) from error
         finally:
             self._release(connection)
+
+    def _too_much(self, where: str) -> CorruptPackError:
+        """The error for rows that are together more than the file, or than a pack has: all may lead to the same pages."""
+        return CorruptPackError(f"{self.name}: {where}: more than a pack has")
 
     def _failure(self, error: Exception, where: str = "opening") -> DPromptError:
         cause = self._origin.failure()
@@ -203,16 +205,20 @@ class SqliteStore(Store):
 
     def get_range(self, table: Table, start: int, stop: int) -> list[tuple[int, bytes]]:
         """See the contract."""
-        rows = (
-            list(self._ascending(f"{table}: rows {start} to {stop - 1}", _GET_RANGE[table], (start, stop)))
-            if table in self._tables
-            else []
-        )
-        wrong = next((key for key, value in rows if not isinstance(value, bytes)), None)
-        if wrong is not None:
-            message = f"{self.name}: {table}: row {wrong} is no blob"
-            raise CorruptPackError(message)
-        return rows
+        if table not in self._tables:
+            return []
+        where, left = f"{table}: rows {start} to {stop - 1}", self._origin.size_bytes
+        found: list[tuple[int, bytes]] = []
+        with closing(self._ascending(where, _GET_RANGE[table], (start, stop))) as rows:
+            for key, value in rows:
+                if not isinstance(value, bytes):
+                    message = f"{self.name}: {table}: row {key} is no blob"
+                    raise CorruptPackError(message)
+                left -= len(value)
+                if left < 0:
+                    raise self._too_much(where)
+                found.append((key, value))
+        return found
 
     def expect(self, table: Table, keys: Iterable[int]) -> None:
         """See the contract."""
@@ -284,5 +290,5 @@ _gate = ForkGate()
 os.register_at_fork(before=_gate.shut, after_in_parent=_gate.open, after_in_child=_after_fork)
 
 
-def _characters(rows: list[tuple[Any, ...]]) -> int:
-    return sum(len(value) for row in rows for value in row if isinstance(value, str | bytes))
+def _characters(row: tuple[Any, ...]) -> int:
+    return sum(len(value) for value in row if isinstance(value, str | bytes))

@@ -29,7 +29,7 @@ _LOCK_PAGE = 2**30 // PAGE_BYTES + 1
 _NULL, _U32_TYPE, _BLOB, _TEXT = 0, 4, 12, 13
 
 Append = Callable[[bytes], object]
-Value = bytes | str | int | None
+SqlValue = bytes | str | int | None
 
 
 class PageFile:
@@ -210,7 +210,7 @@ def index_leaf(file: PageFile, rows: list[tuple[str, str]]) -> bytes:
     return _page(_LEAF_HEAD, _INDEX_LEAF, cells)
 
 
-def first_page(header: bytes, rows: list[tuple[Value, ...]]) -> bytes:
+def first_page(header: bytes, rows: list[tuple[SqlValue, ...]]) -> bytes:
     """The first page of a file: its header, and the table of all tables."""
     cells = []
     for number, row in enumerate(rows, 1):
@@ -241,19 +241,19 @@ def local_bytes(size: int, largest: int) -> int:
     return local if local <= largest else _SMALLEST_LOCAL
 
 
-def record(*values: Value) -> bytes:
+def record(*values: SqlValue) -> bytes:
     """Some values as SQLite stores them."""
     bodies = (_body(value) for value in values)
     return record_head(*values) + b"".join(bodies)
 
 
-def record_head(*values: Value) -> bytes:
+def record_head(*values: SqlValue) -> bytes:
     """What stands before the values of a record: its own size, and the type and size of each."""
     types = b"".join(map(_type, values))
     return bytes((len(types) + 1,)) + types
 
 
-def _type(value: Value) -> bytes:
+def _type(value: SqlValue) -> bytes:
     match value:
         case None:
             return varint(_NULL)
@@ -265,7 +265,7 @@ def _type(value: Value) -> bytes:
             return varint(_TEXT + 2 * len(value.encode()))
 
 
-def _body(value: Value) -> bytes:
+def _body(value: SqlValue) -> bytes:
     match value:
         case None:
             return b""

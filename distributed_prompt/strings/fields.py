@@ -10,7 +10,6 @@ from distributed_prompt.derived.separators import Newlines, Separators, Tally
 from distributed_prompt.derived.stepped import Stepped
 from distributed_prompt.derived.walk import Range, walk
 from distributed_prompt.sequences import LazySequence
-from distributed_prompt.shards import Shards
 from distributed_prompt.strings.base import TextBase, plain
 from distributed_prompt.text.edges import first_kept, last_kept
 from distributed_prompt.text.splitting import Cutter, LineEnd, Separator, Whitespace
@@ -22,8 +21,10 @@ _FEW_ITEMS = 4
 class Fields(LazySequence[str | View], Generic[View]):
     """What lies between the separators of a text, the first ``maxsplit`` of them if that is not negative.
 
-    Nothing is looked at until it is asked for, and no more than that: an item takes one pass up to it, once, then the
-    shards it lies in; ``len`` takes one pass over all, once, where no directory knows it.
+    Nothing is looked at until it is asked for, and no more than that.
+
+    Cost: an item one pass up to it, once, then the shards it lies in; ``len`` one pass over all, once; where the
+    directory knows, neither. 24 bytes a part of the text.
     """
 
     def __init__(self, text: TextBase[View], cutter: Cutter, maxsplit: int = -1) -> None:
@@ -67,7 +68,7 @@ class Fields(LazySequence[str | View], Generic[View]):
 
     @cached
     def _separators(self) -> Separators:
-        if self._cutter == Separator("\n") and isinstance(self._range.characters, Shards):
+        if self._cutter == Separator("\n") and self._range.characters.knows_parts:
             return Newlines(self._range)
         return Tally(self._range, self._cutter)
 
@@ -132,7 +133,10 @@ class Fields(LazySequence[str | View], Generic[View]):
 
 
 class FieldsFromEnd(LazySequence[str | View], Generic[View]):
-    """What separators leave that are looked for from the end: the fields of the text read backwards, turned round."""
+    """What separators leave that are looked for from the end: the fields of the text read backwards, turned round.
+
+    Cost: as :class:`Fields`, from the end.
+    """
 
     def __init__(self, text: TextBase[View], cutter: Cutter, maxsplit: int = -1) -> None:
         """Take the text and what separates."""

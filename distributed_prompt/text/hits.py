@@ -11,7 +11,7 @@ from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.parts import Part, beginning, ending
 from distributed_prompt.text.pieces import encode
 from distributed_prompt.text.reach import Reach
-from distributed_prompt.text.windows import CONTEXT_LIMIT, Found, TooFarError
+from distributed_prompt.text.windows import CONTEXT_LIMIT, ShiftedMatch, TooFarError
 
 _FIRST_GLANCE = 128
 # Where there are more, one search of the whole part is faster than one around each.
@@ -59,7 +59,7 @@ class HitWindows:
         self.literals = literals
         self._limit = limit
 
-    def matches(self, part: Part, start: int, *, may_go_on: bool) -> Iterator[Found]:
+    def matches(self, part: Part, start: int, *, may_go_on: bool) -> Iterator[ShiftedMatch]:
         """Those that have a hit which begins in a part. To be taken whole before the next part.
 
         Args:
@@ -78,7 +78,7 @@ class HitWindows:
             if start + hit >= self.next:
                 yield from self._around(part, start, hit, hit)
 
-    def _around(self, part: Part, start: int, first: int, last: int) -> Iterator[Found]:
+    def _around(self, part: Part, start: int, first: int, last: int) -> Iterator[ShiftedMatch]:
         """Matches that have a hit between two, both included."""
         begin = self._first_attempt(part, first, self.next - start)
         base = begin - self._reach.left
@@ -87,7 +87,7 @@ class HitWindows:
         while match := scanner.search():
             if match.start() + origin > last:
                 break
-            yield Found(match, origin)
+            yield ShiftedMatch(match, origin)
             self.next = start + origin + match.end()
         self.next = max(self.next, start + last + 1)
 

@@ -8,6 +8,8 @@ encoded as three bytes each).
 import codecs
 from typing import NamedTuple
 
+_LARGE_BYTES = 4096
+
 
 def encode(text: str) -> bytes:
     """The UTF-8 of any ``str``; lone surrogates pass as three bytes each."""
@@ -17,6 +19,24 @@ def encode(text: str) -> bytes:
 def decode(data: bytes) -> str:
     """The inverse of :func:`encode`."""
     return str(data, "utf-8", "surrogatepass")
+
+
+def width(data: bytes) -> int:
+    """Bytes that ``str`` takes for each character of this UTF-8: 0 for ASCII, 1, 2 or 4.
+
+    The largest byte of UTF-8 is the first of its widest character.
+    """
+    if data.isascii():
+        return 0
+    if len(data) < _LARGE_BYTES:
+        largest = max(data)
+    else:
+        import numpy as np  # noqa: PLC0415  # costs 100 ms, and short texts do without
+
+        largest = int(np.frombuffer(data, np.uint8).max())
+    if largest <= "\u00ff".encode()[0]:
+        return 1
+    return 2 if largest <= "\uffff".encode()[0] else 4
 
 
 def encode_bytes(text: str) -> bytes:

@@ -85,7 +85,7 @@ def reach(pattern: "re.Pattern[str]") -> Reach | None:
         endless = analysis.runs(analysis.sets, pattern.flags)
         within = analysis.runs(analysis.items, pattern.flags) if analysis.is_within else None
         return Reach(extent.left + 1, others, endless, within, analysis.is_nested, pattern)
-    except _UnknownError:
+    except _UnlimitedError:
         return None
 
 
@@ -96,7 +96,7 @@ def parsed(pattern: "re.Pattern[str]") -> Any:
         return _parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
 
 
-class _UnknownError(Exception):
+class _UnlimitedError(Exception):
     """An attempt may read anything."""
 
 
@@ -159,7 +159,7 @@ class _Analysis:
             return self._single((operator, argument), flags, endless=endless)
         explain = _EXPLAINED.get(name)
         if explain is None:
-            raise _UnknownError
+            raise _UnlimitedError
         return explain(self, argument, flags, endless)
 
     def _single(self, node: tuple[Any, Any], flags: int, *, endless: bool) -> _Extent:
@@ -169,7 +169,7 @@ class _Analysis:
         if not endless:
             return _Extent(others=1)
         if str(node[0]) == "ANY" and flags & re.DOTALL:
-            raise _UnknownError
+            raise _UnlimitedError
         if entry not in self.sets:
             self.sets.append(entry)
         return _Extent(is_endless=True)
@@ -205,7 +205,7 @@ class _Analysis:
     def reference(self, argument: Any, flags: int, endless: bool, /) -> _Extent:
         extent = self._groups.get(argument)
         if extent is None or endless or (extent.is_endless and flags & re.IGNORECASE):
-            raise _UnknownError
+            raise _UnlimitedError
         if flags & re.IGNORECASE:
             self.is_within = False
         return extent._replace(left=0)

@@ -59,7 +59,7 @@ def count(pieces: Iterable[Piece], needle: str) -> int:
 def scan_first(needle: str, pieces: Iterable[Piece]) -> Scan:
     """The first occurrence within a run of consecutive pieces, at least one."""
     reach = len(encode(needle)) - 1
-    edges = _Edges(reach)
+    edges = _RunEdges(reach)
     value = next(occurrences(edges.ascending(_grown(pieces, reach)), needle), -1)
     return Scan(edges.start, edges.stop, edges.head, edges.tail, value, edges.piece if value >= 0 else None)
 
@@ -97,7 +97,7 @@ def scan_last(needle: str, pieces: Iterable[Piece]) -> Scan:
     """The last occurrence within a run of consecutive pieces in descending order, at least one."""
     target = encode(needle)
     reach = len(target) - 1
-    edges = _Edges(reach)
+    edges = _RunEdges(reach)
     head = b""
     value = -1
     for piece in edges.descending(_grown(pieces, reach)):
@@ -135,7 +135,7 @@ def scan_count(needle: str, pieces: Iterable[Piece]) -> Scan:
     """The number of occurrences within a run; for needles that cannot overlap themselves."""
     target = encode(needle)
     reach = len(target) - 1
-    edges = _Edges(reach)
+    edges = _RunEdges(reach)
     total, tail = 0, b""
     for piece in edges.ascending(_grown(pieces, reach)):
         if tail:
@@ -238,7 +238,7 @@ def _joined(pieces: list[Piece]) -> Piece:
 _NOTHING = Scan(0, 0, b"", b"", -1)
 
 
-class _Edges:
+class _RunEdges:
     """Looks on while a run is searched, and keeps its first and last bytes."""
 
     def __init__(self, reach: int) -> None:

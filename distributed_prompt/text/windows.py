@@ -18,7 +18,7 @@ _FIRST_GLANCE = 256
 CONTEXT_LIMIT = 2**20
 
 
-class Found(NamedTuple):
+class ShiftedMatch(NamedTuple):
     """A match, and what to add to its offsets to count from the part's beginning."""
 
     match: "re.Match[str]"
@@ -44,7 +44,7 @@ class Windows:
         self._limit = limit
         self._required = required(pattern)
 
-    def matches(self, part: Part) -> Iterator[Found]:
+    def matches(self, part: Part) -> Iterator[ShiftedMatch]:
         """Those that begin in a part; at its end, too, if it is the last. To be taken whole before the next part.
 
         Raises:
@@ -60,11 +60,11 @@ class Windows:
             return
         yield from self._matches(ending(part.before(), self._reach.left), text, context, is_last=is_last)
 
-    def at_end(self, before: str) -> Iterator[Found]:
+    def at_end(self, before: str) -> Iterator[ShiftedMatch]:
         """The empty match at the end of a text, if there is one, for a search that begins there."""
         return self._matches(before, "", "", is_last=True)
 
-    def _matches(self, before: str, text: str, context: str, *, is_last: bool) -> Iterator[Found]:
+    def _matches(self, before: str, text: str, context: str, *, is_last: bool) -> Iterator[ShiftedMatch]:
         base = len(before)
         stop = base + len(text)
         end = base + self.skip
@@ -74,7 +74,7 @@ class Windows:
             if start > stop or (start == stop and not is_last):
                 break
             end = match.end()
-            yield Found(match, -base)
+            yield ShiftedMatch(match, -base)
         self.skip = max(0, end - stop)
 
     def _context(self, part: Part) -> tuple[str, bool]:

@@ -48,14 +48,14 @@ def within_lines(pattern: "re.Pattern[str]") -> "tuple[re.Pattern[str] | None, b
     tree = parsed(pattern)
     try:
         names = _keep_within_lines(tree)
-    except _UnknownError:
+    except _UnknownNodeError:
         return None, False
     flags = pattern.flags & ~(re.DOTALL | re.DEBUG) | re.MULTILINE
     tree.state.flags = flags
     return _compiler.compile(tree, flags), names <= _LOCAL
 
 
-class _UnknownError(Exception):
+class _UnknownNodeError(Exception):
     """There is something in a pattern that is not known."""
 
 
@@ -77,7 +77,7 @@ def _keep_within_lines(nodes: Any) -> set[str]:
         elif name in {"FAILURE", "GROUPREF"}:
             kept.append((operator, argument))
         else:
-            raise _UnknownError
+            raise _UnknownNodeError
     nodes.data[:] = kept
     return names
 

@@ -16,6 +16,7 @@ import pytest
 
 import distributed_prompt as dp
 from distributed_prompt import DistributedPrompt, notices
+from distributed_prompt.errors import ArgumentError, ClosedError
 from tests.integrations.conftest import VIEW_THRESHOLD, Bucket, Corpus, imported, packed
 from tools.scripted_model import Messages, serving
 
@@ -318,3 +319,29 @@ def test_it_survives_copies_and_shows_itself_shortly(dspy: Any, prompt_input: An
     assert len(value.rlm_preview(120)) <= 200
     assert len(repr(value)) < 300
     assert json.loads(json.dumps(value.to_sandbox().decode())).startswith(NOTICE)
+
+
+def test_it_closes_what_it_opened_and_nothing_else(prompt_input: Any, corpus: Corpus) -> None:
+    with prompt_input(corpus.pack) as value:
+        opened = value.prompt
+        assert opened[:9] == corpus.text[:9]
+    with pytest.raises(ClosedError):
+        opened.find("needle")
+    value.close()
+    prompt = corpus.prompt()
+    prompt_input(prompt).close()
+    assert prompt[:9] == corpus.text[:9]
+
+
+def test_what_it_opened_in_vain_is_closed(prompt_input: Any, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[DistributedPrompt] = []
+
+    def open_one(address: Path) -> DistributedPrompt:
+        opened.append(dp.open(address))
+        return opened[-1]
+
+    monkeypatch.setattr(imported("distributed_prompt.integrations.dspy"), "open", open_one)
+    with pytest.raises(ArgumentError, match="not both"):
+        prompt_input(corpus.pack, exact=True, documents=True)
+    with pytest.raises(ClosedError):
+        opened[0].find("needle")

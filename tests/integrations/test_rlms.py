@@ -419,10 +419,10 @@ def test_a_notice_never_stands_for_another_text(corpus: Corpus) -> None:
         text = context + f" {number}"
         question = f"Question: {text}"
         (found,) = notices.found_in(question)
-        if found.place.name in questions:
+        if found.reference.name in questions:
             with pytest.raises(AddressError):
-                attach(questions[found.place.name])
-        questions[found.place.name] = question
+                attach(questions[found.reference.name])
+        questions[found.reference.name] = question
         if not number % 10:
             gc.collect()
 

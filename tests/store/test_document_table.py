@@ -16,8 +16,8 @@ from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.documents import (
     Document,
     DocumentsWriter,
-    Part,
-    create_block,
+    RowKind,
+    create_batch,
     name_row,
     name_rows,
 )
@@ -25,7 +25,7 @@ from distributed_prompt.store.memory_store import MemoryStore
 
 ONE = Document("", 0, 0, "utf-8", "strict", "keep", 0, "", exact=True)
 COUNTS = (0, 1, 2, 255, 256, 257, 511, 512, 513, 600, 2_048, 2_049, 5_000)
-NAMES_KEY, BOUNDS_KEY = Part.NAMES.key(0), Part.BOUNDS.key(0)
+NAMES_KEY, BOUNDS_KEY = RowKind.NAMES.key(0), RowKind.BOUNDS.key(0)
 
 layouts = st.lists(st.tuples(st.sampled_from([0, 0, 1, 3]), st.sampled_from([0, 0, 1, 2, 5])), max_size=14)
 name_lists = st.lists(st.one_of(st.binary(max_size=4).map(os.fsdecode), st.text(max_size=4)), max_size=14, unique=True)
@@ -44,11 +44,11 @@ class Counting(MemoryStore):
 
 
 @contextmanager
-def small_blocks() -> Iterator[None]:
-    """Blocks of 3 documents and rows of about 4 names: a few documents then have many of both."""
+def small_batches() -> Iterator[None]:
+    """Batches of 3 documents and rows of about 4 names: a few documents then have many of both."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("distributed_prompt.store.documents.BLOCK_DOCUMENTS", 3)
-        patch.setattr("distributed_prompt.store.document_table.BLOCK_DOCUMENTS", 3)
+        patch.setattr("distributed_prompt.store.documents.BATCH_DOCUMENTS", 3)
+        patch.setattr("distributed_prompt.store.document_table.BATCH_DOCUMENTS", 3)
         patch.setattr("distributed_prompt.store.documents._ROW_NAMES", 4)
         yield
 
@@ -117,7 +117,9 @@ def test_every_document_is_found_by_number_and_by_name(count: int) -> None:
 
 @pytest.mark.parametrize("headers", [False, True])
 @pytest.mark.parametrize("count", [count for count in COUNTS if count < 2_000])
-def test_offsets_around_the_ends_of_blocks_are_placed_as_a_plain_list_places_them(count: int, *, headers: bool) -> None:
+def test_offsets_around_the_ends_of_batches_are_placed_as_a_plain_list_places_them(
+    count: int, *, headers: bool
+) -> None:
     documents = scattered(count, headers=headers)
     table, _ = table_of(documents)
     near = {0, 1, 2, 254, 255, 256, 257, 258, 510, 511, 512, 513, count - 2, count - 1} & set(range(count))
@@ -129,14 +131,14 @@ def test_offsets_around_the_ends_of_blocks_are_placed_as_a_plain_list_places_the
 @given(layouts)
 def test_every_offset_is_placed_as_a_plain_list_places_it(layout: list[tuple[int, int]]) -> None:
     documents = laid_out(layout)
-    with small_blocks():
+    with small_batches():
         table, _ = table_of(documents)
         check_offsets(documents, table, list(range((documents[-1].stop if documents else 0) + 3)))
         assert list(table) == documents
 
 
 @given(layouts)
-def test_in_a_single_block_every_offset_is_placed_as_well(layout: list[tuple[int, int]]) -> None:
+def test_in_a_single_batch_every_offset_is_placed_as_well(layout: list[tuple[int, int]]) -> None:
     documents = laid_out(layout)
     table, store = table_of(documents)
     check_offsets(documents, table, list(range((documents[-1].stop if documents else 0) + 3)))
@@ -155,7 +157,7 @@ def test_where_all_documents_are_empty_none_has_a_character(count: int) -> None:
 @given(name_lists, st.integers(1, 3), st.lists(st.text(max_size=4), max_size=5))
 def test_any_names_are_found_whatever_their_hashes(names: list[str], hashes: int, others: list[str]) -> None:
     documents = laid_out([(0, 1)] * len(names), names)
-    with small_blocks(), pytest.MonkeyPatch.context() as patch:
+    with small_batches(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(codec, "name_hash", lambda name: (len(name) % hashes) * (2**32 - 1) // hashes)
         table, _ = table_of(documents)
         assert [table.find(name) for name in names] == list(range(len(names)))
@@ -165,7 +167,7 @@ def test_any_names_are_found_whatever_their_hashes(names: list[str], hashes: int
 
 @given(name_lists)
 def test_any_names_are_found_by_their_own_hashes(names: list[str]) -> None:
-    with small_blocks():
+    with small_batches():
         table, _ = table_of(laid_out([(0, 1)] * len(names), names))
         assert [table.find(name) for name in names] == list(range(len(names)))
 
@@ -195,7 +197,7 @@ def test_rows_of_names_that_are_empty_are_stored_and_hold_no_name(monkeypatch: p
 def test_a_missing_row_of_names_is_an_error_that_names_it(missing: int) -> None:
     documents = scattered(5_000)
     table, store = table_of(documents)
-    del store._tables[Table.DOCUMENTS][Part.NAMES.key(missing)]
+    del store._tables[Table.DOCUMENTS][RowKind.NAMES.key(missing)]
     message = f"^pack: documents: names, row {missing}: missing$"
     for name in [*(document.name for document in documents[::50]), "another", "\udc80"]:
         if name_row(codec.name_hash(name) << 32, 4) == missing:
@@ -227,22 +229,22 @@ def test_nothing_is_read_before_it_is_asked_for() -> None:
     assert store.reads == []
 
 
-def test_a_lookup_reads_one_block_and_one_row_of_names() -> None:
+def test_a_lookup_reads_one_batch_and_one_row_of_names() -> None:
     documents = scattered(5_000)
     table, store = table_of(documents)
     assert table.find(documents[3_000].name) == 3_000
-    blocks = [key for key in store.reads if key < NAMES_KEY]
+    batches = [key for key in store.reads if key < NAMES_KEY]
     names = [key for key in store.reads if NAMES_KEY <= key < BOUNDS_KEY]
-    assert (len(names), len(store.reads)) == (1, len(blocks) + 1)
-    assert 3_000 // 256 in blocks
-    assert len(blocks) <= 2  # another name may have the same hash
+    assert (len(names), len(store.reads)) == (1, len(batches) + 1)
+    assert 3_000 // 256 in batches
+    assert len(batches) <= 2  # another name may have the same hash
     store.reads.clear()
     assert table.document(3_000) == documents[3_000]
     assert table.find(documents[3_000].name) == 3_000
     assert store.reads == []
 
 
-def test_an_offset_reads_the_bounds_once_and_one_block() -> None:
+def test_an_offset_reads_the_bounds_once_and_one_batch() -> None:
     documents = laid_out([(1, 1)] * 5_000)
     table, store = table_of(documents)
     assert table.at(2 * 3_000 + 1) == documents[3_000]
@@ -255,14 +257,14 @@ def test_an_offset_reads_the_bounds_once_and_one_block() -> None:
     assert store.reads == [BOUNDS_KEY, 3_000 // 256, 0]
 
 
-def test_a_pass_over_all_documents_reads_each_block_once() -> None:
+def test_a_pass_over_all_documents_reads_each_batch_once() -> None:
     table, store = table_of(scattered(5_000))
     assert sum(1 for _ in table) == 5_000
     assert store.reads == list(range(20))
 
 
 @pytest.mark.parametrize("count", [1, 256, 600])
-def test_a_damaged_block_is_an_error_that_names_it(count: int) -> None:
+def test_a_damaged_batch_is_an_error_that_names_it(count: int) -> None:
     documents = laid_out([(0, 1)] * count)
     table, store = table_of(documents)
     last = (count - 1) // 256
@@ -274,35 +276,35 @@ def test_a_damaged_block_is_an_error_that_names_it(count: int) -> None:
             lambda: table.find(documents[-1].name),
             lambda: table.at(count - 1),
             lambda: list(table),
-            lambda: table.block(last),
+            lambda: table.batch(last),
         ):
-            with pytest.raises(CorruptPackError, match=f"^pack: documents: block {last}: checksum"):
+            with pytest.raises(CorruptPackError, match=f"^pack: documents: batch {last}: checksum"):
                 use()
     put(store, last, row)
     assert table.find(documents[-1].name) == count - 1
 
 
 @pytest.mark.parametrize("length", [0, 255, 257, 87, 89])
-def test_a_block_of_another_number_of_documents_is_an_error_that_names_it(length: int) -> None:
+def test_a_batch_of_another_number_of_documents_is_an_error_that_names_it(length: int) -> None:
     documents = laid_out([(0, 1)] * 600)
     table, store = table_of(documents)
     for number, expected in ((1, 256), (2, 88)):
         if length:
-            put(store, number, create_block(number, documents[:length]))
-            with pytest.raises(CorruptPackError, match=f"block {number}: {length} documents, expected {expected}$"):
-                table.block(number)
+            put(store, number, create_batch(number, documents[:length]))
+            with pytest.raises(CorruptPackError, match=f"batch {number}: {length} documents, expected {expected}$"):
+                table.batch(number)
     del store._tables[Table.DOCUMENTS][1]
-    with pytest.raises(CorruptPackError, match=r"^pack: documents: block 1: missing$"):
-        table.block(1)
+    with pytest.raises(CorruptPackError, match=r"^pack: documents: batch 1: missing$"):
+        table.batch(1)
 
 
 def test_damaged_names_are_an_error_that_names_their_row() -> None:
     documents = scattered(5_000)
     table, store = table_of(documents)
     name = next(d.name for d in documents if name_row(codec.name_hash(d.name) << 32, 4) == 2)
-    key = Part.NAMES.key(2)
+    key = RowKind.NAMES.key(2)
     row = store.get(Table.DOCUMENTS, key) or b""
-    other = store.get(Table.DOCUMENTS, Part.NAMES.key(1)) or b""
+    other = store.get(Table.DOCUMENTS, RowKind.NAMES.key(1)) or b""
     for damaged, what in (
         (b"", "checksum"),
         (row[:-1], "checksum"),
@@ -334,7 +336,7 @@ def test_damaged_bounds_are_an_error_that_names_them() -> None:
         (row[:-1], "checksum"),
         (row[1:], "checksum"),
         (names, "checksum"),
-        (codec.seal(BOUNDS_KEY, row[:32]), "32 bytes, expected 16 for each of 3 blocks"),
+        (codec.seal(BOUNDS_KEY, row[:32]), "32 bytes, expected 16 for each of 3 batches"),
         (codec.seal(BOUNDS_KEY, row[:-8] + bytes(16)), "64 bytes, expected"),
         (codec.seal(BOUNDS_KEY, b""), "0 bytes, expected"),
     ):

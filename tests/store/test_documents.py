@@ -15,17 +15,17 @@ from distributed_prompt.store import codec
 from distributed_prompt.store.base import Table
 from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.documents import (
-    BLOCK_DOCUMENTS,
+    BATCH_DOCUMENTS,
     Bounds,
     Document,
     DocumentsWriter,
-    Part,
-    create_block,
+    RowKind,
+    create_batch,
     create_name_rows,
     name_entry,
     name_row,
     name_rows,
-    parse_block,
+    parse_batch,
     parse_names,
 )
 from distributed_prompt.store.memory_store import MemoryStore
@@ -111,7 +111,7 @@ def rows(store: MemoryStore) -> dict[int, bytes]:
 
 
 def change(store: MemoryStore, edit: Callable[[dict[str, list[object]]], object]) -> None:
-    """Edit the columns of block 0 and seal them again."""
+    """Edit the columns of batch 0 and seal them again."""
     columns = json.loads(codec.decompress(codec.unseal(0, store.get(Table.DOCUMENTS, 0) or b""), 2**20))
     edit(columns)
     store.put(Table.DOCUMENTS, 0, codec.seal(0, codec.compress(json.dumps(columns).encode(), 3)))
@@ -123,11 +123,11 @@ def test_documents_come_back_as_they_were_written(documents: list[Document]) -> 
 
 
 @given(DOCUMENTS.filter(bool), st.integers(0, 2**32 - 1))
-def test_a_block_is_parsed_as_it_was_created(documents: list[Document], number: int) -> None:
-    block = parse_block(number, create_block(number, documents))
-    assert list(block) == documents
-    assert [block.document(index) for index in range(len(block))] == documents
-    assert (block.names, block.starts, block.stops) == (
+def test_a_batch_is_parsed_as_it_was_created(documents: list[Document], number: int) -> None:
+    batch = parse_batch(number, create_batch(number, documents))
+    assert list(batch) == documents
+    assert [batch.document(index) for index in range(len(batch))] == documents
+    assert (batch.names, batch.starts, batch.stops) == (
         [document.name for document in documents],
         [document.start for document in documents],
         [document.stop for document in documents],
@@ -135,13 +135,13 @@ def test_a_block_is_parsed_as_it_was_created(documents: list[Document], number: 
 
 
 @pytest.mark.parametrize(
-    ("count", "blocks"),
-    [(0, 0), (1, 1), (BLOCK_DOCUMENTS - 1, 1), (BLOCK_DOCUMENTS, 1), (BLOCK_DOCUMENTS + 1, 2), (1_000, 4)],
+    ("count", "batches"),
+    [(0, 0), (1, 1), (BATCH_DOCUMENTS - 1, 1), (BATCH_DOCUMENTS, 1), (BATCH_DOCUMENTS + 1, 2), (1_000, 4)],
 )
-def test_a_block_holds_256_documents_and_more_than_one_have_names_and_bounds(count: int, blocks: int) -> None:
+def test_a_batch_holds_256_documents_and_more_than_one_have_names_and_bounds(count: int, batches: int) -> None:
     store = written(numbered(count))
-    index = [2**32, 2 * 2**32] if blocks > 1 else []
-    assert list(store.keys(Table.DOCUMENTS)) == [*range(blocks), *index]
+    index = [2**32, 2 * 2**32] if batches > 1 else []
+    assert list(store.keys(Table.DOCUMENTS)) == [*range(batches), *index]
     assert read(store, count) == numbered(count)
 
 
@@ -157,7 +157,7 @@ def test_the_rows_of_names_hold_each_name_once_in_order_and_in_its_row(count: in
     store, number_of_rows = written(numbered(count)), name_rows(count)
     entries: list[int] = []
     for number in range(number_of_rows):
-        key = Part.NAMES.key(number)
+        key = RowKind.NAMES.key(number)
         row = list(parse_names(codec.unseal(key, store.get(Table.DOCUMENTS, key) or b"")))
         assert all(name_row(entry, number_of_rows) == number for entry in row)
         entries += row
@@ -173,15 +173,15 @@ def test_every_row_of_names_is_made_empty_ones_too(held: list[int]) -> None:
     ]
 
 
-def test_the_row_of_bounds_has_where_each_block_begins_and_ends() -> None:
+def test_the_row_of_bounds_has_where_each_batch_begins_and_ends() -> None:
     store = written(numbered(600))
-    key = Part.BOUNDS.key(0)
+    key = RowKind.BOUNDS.key(0)
     bounds = Bounds.parse(codec.unseal(key, store.get(Table.DOCUMENTS, key) or b""))
     assert bounds == Bounds([0, 12 * 256, 12 * 512], [12 * 256, 12 * 512, 12 * 600])
     assert Bounds.parse(bounds.create()) == bounds
 
 
-def test_a_block_is_a_sealed_frame_of_json() -> None:
+def test_a_batch_is_a_sealed_frame_of_json() -> None:
     row = written([ONE]).get(Table.DOCUMENTS, 0)
     assert row is not None
     columns = json.loads(codec.decompress(codec.unseal(0, row), 2**20))
@@ -189,20 +189,20 @@ def test_a_block_is_a_sealed_frame_of_json() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 256, 257, 5_000])
-def test_the_digest_is_that_of_the_rows_of_the_blocks(count: int) -> None:
+def test_the_digest_is_that_of_the_rows_of_the_batches(count: int) -> None:
     store = MemoryStore("pack")
     writer = DocumentsWriter(store)
     for document in numbered(count):
         writer.add(document)
     digest = writer.finish()
-    blocks = [row for key, row in sorted(rows(store).items()) if key < 2**32]
-    assert digest == hashlib.sha256(b"".join(blocks)).hexdigest()
+    batches = [row for key, row in sorted(rows(store).items()) if key < 2**32]
+    assert digest == hashlib.sha256(b"".join(batches)).hexdigest()
 
 
 def test_a_group_is_written_with_the_first_shard_behind_its_last_document() -> None:
     store = Ordered()
     writer = DocumentsWriter(store)
-    documents = numbered(16 * BLOCK_DOCUMENTS + 1)
+    documents = numbered(16 * BATCH_DOCUMENTS + 1)
     for document in documents[:-1]:
         writer.add(document)
         writer.flush(document.stop)
@@ -213,7 +213,7 @@ def test_a_group_is_written_with_the_first_shard_behind_its_last_document() -> N
     writer.flush(documents[-1].start + 1)
     assert store.order == list(range(16))
     writer.finish()
-    assert store.order == [*range(17), *(Part.NAMES.key(number) for number in range(4)), Part.BOUNDS.key(0)]
+    assert store.order == [*range(17), *(RowKind.NAMES.key(number) for number in range(4)), RowKind.BOUNDS.key(0)]
 
 
 @given(st.lists(st.tuples(st.integers(1, 3_000), st.integers(0, 60_000)), max_size=4))
@@ -237,12 +237,12 @@ def test_whenever_it_is_flushed_the_table_is_the_same_and_its_keys_ascend(steps:
 FIVE_THOUSAND = written(numbered(5_000))
 
 
-def test_full_blocks_of_another_pack_make_the_same_table_as_their_documents() -> None:
+def test_full_batches_of_another_pack_make_the_same_table_as_their_documents() -> None:
     old = DocumentTable(written(numbered(700)), 700)
     store = MemoryStore("pack")
     writer = DocumentsWriter(store)
     for number in range(2):
-        writer.add_block(old.block(number), old.row(number) or b"")
+        writer.add_batch(old.batch(number), old.row(number) or b"")
     assert writer.count == 512
     for document in numbered(900)[512:]:
         writer.add(document)
@@ -250,27 +250,27 @@ def test_full_blocks_of_another_pack_make_the_same_table_as_their_documents() ->
     assert rows(store) == rows(written(numbered(900)))
 
 
-def test_blocks_are_read_when_they_are_needed() -> None:
-    store = written(numbered(BLOCK_DOCUMENTS + 1))
+def test_batches_are_read_when_they_are_needed() -> None:
+    store = written(numbered(BATCH_DOCUMENTS + 1))
     del store._tables[Table.DOCUMENTS][1]
-    documents = iter(DocumentTable(store, BLOCK_DOCUMENTS + 1))
-    assert [next(documents) for _ in range(BLOCK_DOCUMENTS)] == numbered(BLOCK_DOCUMENTS)
-    with pytest.raises(CorruptPackError, match="pack: documents: block 1: missing"):
+    documents = iter(DocumentTable(store, BATCH_DOCUMENTS + 1))
+    assert [next(documents) for _ in range(BATCH_DOCUMENTS)] == numbered(BATCH_DOCUMENTS)
+    with pytest.raises(CorruptPackError, match="pack: documents: batch 1: missing"):
         next(documents)
 
 
-@pytest.mark.parametrize("count", [1, 3, 2 * BLOCK_DOCUMENTS])
+@pytest.mark.parametrize("count", [1, 3, 2 * BATCH_DOCUMENTS])
 def test_a_number_of_documents_that_is_not_promised_is_damage(count: int) -> None:
-    with pytest.raises(CorruptPackError, match=r"pack: documents: block (0: 2 documents|0: 256|1: missing)"):
+    with pytest.raises(CorruptPackError, match=r"pack: documents: batch (0: 2 documents|0: 256|1: missing)"):
         read(written(numbered(2)), count)
 
 
-def test_swapped_blocks_are_found() -> None:
-    store = written(numbered(2 * BLOCK_DOCUMENTS))
+def test_swapped_batches_are_found() -> None:
+    store = written(numbered(2 * BATCH_DOCUMENTS))
     stored = store._tables[Table.DOCUMENTS]
     stored[0], stored[1] = stored[1], stored[0]
-    with pytest.raises(CorruptPackError, match="pack: documents: block 0: checksum"):
-        read(store, 2 * BLOCK_DOCUMENTS)
+    with pytest.raises(CorruptPackError, match="pack: documents: batch 0: checksum"):
+        read(store, 2 * BATCH_DOCUMENTS)
 
 
 def test_every_flipped_bit_is_found() -> None:
@@ -280,7 +280,7 @@ def test_every_flipped_bit_is_found() -> None:
         damaged = bytearray(sealed)
         damaged[bit // 8] ^= 1 << bit % 8
         store.put(Table.DOCUMENTS, 0, bytes(damaged))
-        with pytest.raises(CorruptPackError, match="pack: documents: block 0: checksum"):
+        with pytest.raises(CorruptPackError, match="pack: documents: batch 0: checksum"):
             read(store, 1)
 
 
@@ -288,7 +288,7 @@ def test_every_flipped_bit_is_found() -> None:
 def test_a_missing_column_is_damage(name: str) -> None:
     store = written([ONE])
     change(store, lambda columns: columns.pop(name))
-    with pytest.raises(CorruptPackError, match=re.escape("pack: documents: block 0")):
+    with pytest.raises(CorruptPackError, match=re.escape("pack: documents: batch 0")):
         read(store, 1)
 
 
@@ -296,7 +296,7 @@ def test_a_missing_column_is_damage(name: str) -> None:
 def test_columns_of_different_lengths_are_damage(name: str) -> None:
     store = written(numbered(2))
     change(store, lambda columns: columns[name].pop())
-    with pytest.raises(CorruptPackError, match=re.escape("pack: documents: block 0")):
+    with pytest.raises(CorruptPackError, match=re.escape("pack: documents: batch 0")):
         read(store, 2)
 
 
@@ -308,7 +308,7 @@ def test_a_value_of_another_type_is_damage_that_names_its_field(name: str, value
     if type(value) is type(getattr(ONE, name)) and name not in {"start", "stop"}:
         assert getattr(read(store, 2)[1], name) == value
         return
-    with pytest.raises(CorruptPackError, match=f"^pack: documents: block 0: ({name} |documents overlap)"):
+    with pytest.raises(CorruptPackError, match=f"^pack: documents: batch 0: ({name} |documents overlap)"):
         read(store, 2)
 
 
@@ -316,7 +316,7 @@ def test_a_value_of_another_type_is_damage_that_names_its_field(name: str, value
 def test_documents_that_overlap_or_end_before_they_begin_are_damage(start: int, stop: int) -> None:
     store = written(numbered(2))
     change(store, lambda columns: columns.update(start=[0, start], stop=[12, stop]))
-    with pytest.raises(CorruptPackError, match=r"^pack: documents: block 0: documents overlap"):
+    with pytest.raises(CorruptPackError, match=r"^pack: documents: batch 0: documents overlap"):
         read(store, 2)
 
 
@@ -325,7 +325,7 @@ def test_documents_that_overlap_or_end_before_they_begin_are_damage(start: int, 
 def test_a_column_that_is_no_list_is_damage(name: str, column: object) -> None:
     store = written(numbered(2))
     change(store, lambda columns: columns.update({name: column}))  # type: ignore[dict-item]  # the point
-    with pytest.raises(CorruptPackError, match=re.escape("pack: documents: block 0")):
+    with pytest.raises(CorruptPackError, match=re.escape("pack: documents: batch 0")):
         read(store, 2)
 
 
@@ -344,11 +344,11 @@ def test_a_column_that_is_no_list_is_damage(name: str, column: object) -> None:
         pytest.param(b"9" * 5_000, id="long"),
     ],
 )
-def test_what_is_no_block_is_damage_even_under_a_right_checksum(data: bytes) -> None:
+def test_what_is_no_batch_is_damage_even_under_a_right_checksum(data: bytes) -> None:
     store = MemoryStore("pack")
     for row in (data, codec.compress(data, 3)):
         store.put(Table.DOCUMENTS, 0, codec.seal(0, row))
-        with pytest.raises(CorruptPackError, match=re.escape("pack: documents: block 0")):
+        with pytest.raises(CorruptPackError, match=re.escape("pack: documents: batch 0")):
             read(store, 1)
 
 

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from distributed_prompt.errors import CorruptPackError, UnsupportedPackError
-from distributed_prompt.store.lmdb_pages import Layout, Pages, Tree, is_lmdb, read_layout
+from distributed_prompt.store.lmdb_pages import Meta, Tree, TreeReader, is_lmdb, read_meta
 
 PAGE = 4_096
 BRANCH, LEAF, OVERFLOW, META = 1, 2, 4, 8
@@ -68,12 +68,12 @@ class File:
         self.asked.append((offset, size))
         return self.data[offset : offset + size]
 
-    def pages(self) -> tuple[Pages, dict[bytes, Tree]]:
-        pages = Pages(self.read, read_layout(self.read, self.size))
+    def pages(self) -> tuple[TreeReader, dict[bytes, Tree]]:
+        pages = TreeReader(self.read, read_meta(self.read, self.size))
         return pages, dict(pages.trees())
 
 
-def opened(data: bytes) -> tuple[Pages, Tree]:
+def opened(data: bytes) -> tuple[TreeReader, Tree]:
     pages, trees = File(data).pages()
     return pages, trees[NAME]
 
@@ -284,13 +284,13 @@ def overflow(number: int, value: bytes, *, flags: int = OVERFLOW, pages: int | N
     return (head + value).ljust(count * PAGE, b"\x00")
 
 
-def forged(*pages: bytes) -> Pages:
+def forged(*pages: bytes) -> TreeReader:
     """Pages from number 2 on, under a layout that says so."""
     data = bytes(2 * PAGE) + b"".join(pages)
-    return Pages(File(data).read, Layout(PAGE, len(data) // PAGE - 1, Tree(2, 1)))
+    return TreeReader(File(data).read, Meta(PAGE, len(data) // PAGE - 1, Tree(2, 1)))
 
 
-def everything(pages: Pages, tree: Tree) -> Iterator[Callable[[], object]]:
+def everything(pages: TreeReader, tree: Tree) -> Iterator[Callable[[], object]]:
     yield lambda: list(pages.rows(tree, b"", None))
     yield lambda: list(pages.keys(tree))
     yield lambda: pages.get(tree, b"b")
@@ -342,7 +342,7 @@ def test_a_page_that_is_no_leaf_is_refused(page: bytes) -> None:
     for use in everything(
         forged(page, bytes(PAGE))
         if len(page) == PAGE
-        else Pages(File(bytes(2 * PAGE) + page).read, Layout(PAGE, 2, Tree(2, 1))),
+        else TreeReader(File(bytes(2 * PAGE) + page).read, Meta(PAGE, 2, Tree(2, 1))),
         Tree(2, 1),
     ):
         with pytest.raises(CorruptPackError, match="page 2"):
@@ -497,7 +497,7 @@ def test_overflow_pages_that_lie_are_refused(page: bytes) -> None:
 def test_a_size_that_lies_is_found_out_before_memory_is_taken_for_it() -> None:
     """In a file of gigabytes a damaged size may be one of gigabytes; its overflow page says how large it can be."""
     file = File(bytes(2 * PAGE) + pack_page(2, LEAF, [large(b"b", 3, 2**31)]) + overflow(3, b"v" * 5_000))
-    pages = Pages(file.read, Layout(PAGE, 2**24, Tree(2, 1)))
+    pages = TreeReader(file.read, Meta(PAGE, 2**24, Tree(2, 1)))
     with pytest.raises(CorruptPackError, match="page 3"):
         pages.get(Tree(2, 1), b"b")
     assert max(size for _, size in file.asked) <= 3 * PAGE
@@ -531,8 +531,8 @@ def newer(data: bytes) -> int:
     return max((0, 1), key=lambda page: struct.unpack_from("<Q", data, page * PAGE + 144))
 
 
-def layout(data: bytes) -> Layout:
-    return read_layout(File(data).read, len(data))
+def layout(data: bytes) -> Meta:
+    return read_meta(File(data).read, len(data))
 
 
 def test_the_layout_is_what_lmdb_says(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from distributed_prompt.backends.base import Backend
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import Place, Table
+from distributed_prompt.store.byte_source import ByteSource
 from distributed_prompt.store.maps import Maps, map_problems
 from distributed_prompt.store.pack import Pack
 from distributed_prompt.store.places import byte_ranges, create_places, leaf_ranges, parse_places
-from distributed_prompt.store.source import Source
 from distributed_prompt.store.sqlite_store import SqliteStore
 from distributed_prompt.store.sqlite_writer import SqliteWriter
 
@@ -31,7 +31,7 @@ SPARE_PAGES = 4
 MAPPED = (Table.DIRECTORY, Table.DOCUMENTS, Table.NGRAMS)
 
 
-class Watched(Source):
+class Watched(ByteSource):
     """A file in memory that notes which pages are read, and which were said to be."""
 
     def __init__(self, path: Path) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from distributed_prompt.text.pieces import Piece, decode, encode
+from distributed_prompt.text.pieces import Piece, decode, encode, width
 from tests.strategies import cut_anywhere, texts
 
 
@@ -27,6 +27,20 @@ def test_two_surrogates_are_not_the_character_they_look_like() -> None:
 @given(texts)
 def test_a_piece_knows_whether_it_is_ascii(text: str) -> None:
     assert Piece(0, len(text), encode(text)).ascii == text.isascii()
+
+
+@given(texts)
+@example("\u00ff")
+@example("\u0100")
+@example("\uffff")
+@example("\U00010000")
+@example("\udfff")
+def test_the_width_is_that_of_the_widest_character(text: str) -> None:
+    widest = max(map(ord, text), default=0)
+    expected = 0 if widest < 0x80 else 1 if widest < 0x100 else 2 if widest < 0x10000 else 4
+    assert width(encode(text)) == expected
+    # Long texts are counted in another way.
+    assert width(encode(text + "a" * 5_000)) == expected
 
 
 @given(st.data(), texts, st.integers(0, 9))

@@ -1,0 +1,144 @@
+"""Manifests where packs are: on this disk, on S3, on web servers."""
+
+import os
+from collections.abc import Iterator
+from fnmatch import translate
+from glob import glob, has_magic
+from pathlib import Path
+from re import compile as compile_pattern
+
+from distributed_prompt.backends.addresses import is_remote
+from distributed_prompt.backends.file_backend import PACK_NAME
+from distributed_prompt.backends.output import OutputFile, refusals
+from distributed_prompt.backends.ranges import Ranges
+from distributed_prompt.errors import AddressError, CorruptPackError, PackNotFoundError, PackReadError
+from distributed_prompt.manifest import MANIFEST_ENDING, MANIFEST_NAME, Manifest, parse_manifest
+
+_FIRST_BYTES = 2**20
+_NEXT_BYTES = 2**22
+# Of some 100,000 packs.
+_MOST_BYTES = 2**26
+_S3 = "s3://"
+
+
+def manifest_at(address: str) -> str | None:
+    """The address of the manifest that an address names, by itself or by its folder; None if it is one of a pack."""
+    if is_remote(address):
+        path = address.partition("?")[0]
+        if path.endswith("/"):
+            return f"{address}{MANIFEST_NAME}"
+        return address if path.endswith(MANIFEST_ENDING) else None
+    place = Path(os.path.abspath(address))  # noqa: PTH100  # Path.absolute keeps '..'
+    if place.is_dir():
+        inside = place / MANIFEST_NAME
+        return str(inside) if inside.is_file() and not (place / PACK_NAME).is_file() else None
+    try:
+        with place.open("rb") as file:
+            return str(place) if place.is_file() and file.read(1) == b"{" else None
+    except (OSError, ValueError):
+        # Whoever opens it as a pack says what is wrong.
+        return None
+
+
+def read_manifest(address: str) -> Manifest:
+    """The manifest at an address, as :func:`manifest_at` gives it.
+
+    Raises:
+        DPromptError: as of opening a pack there.
+
+    Cost: its bytes, some 700 a pack; from afar a request for the first 1,500 packs, and one for 6,000 more each.
+    """
+    name = address.partition("?")[0] if is_remote(address) else address
+    if is_remote(address):
+        return parse_manifest(_fetched(_ranges(address)), name)
+    try:
+        size = Path(address).stat().st_size
+        _check_size(size, name)
+        data = Path(address).read_bytes()
+    except OSError as error:
+        message = f"{address}: {error.strerror}"
+        raise PackReadError(message) from error
+    return parse_manifest(data, name)
+
+
+def write_manifest(manifest: Manifest, address: str, *, overwrite: bool = False) -> None:
+    """Put a manifest at a path or at ``s3://bucket/key``; it appears whole or not at all.
+
+    Raises:
+        OutputExistsError: a file is there, and ``overwrite`` is not set.
+        OutputError: it cannot be written.
+        DPromptError: the server refuses or fails.
+    """
+    data = manifest.write()
+    if is_remote(address):
+        from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415  # few programs need it
+
+        S3Object.parse(address).put(data)
+        return
+    with OutputFile(address, overwrite=overwrite, make_folder=True) as file:
+        with refusals(address, file.path):
+            file.partial.write_bytes(data)
+        file.publish()
+
+
+def matching(pattern: str) -> list[str]:
+    """The addresses that a pattern as the shell's stands for, ascending; an address without one stands for itself.
+
+    Raises:
+        PackNotFoundError: nothing matches.
+        AddressError: a pattern of what cannot be listed.
+    """
+    if not has_magic(pattern) or (not is_remote(pattern) and Path(pattern).exists()):
+        return [pattern]
+    if pattern.startswith(_S3):
+        found = sorted(_listed(pattern))
+    elif is_remote(pattern):
+        scheme = pattern.partition(":")[0]
+        message = f"{scheme}://…: web servers do not list what they have; name each pack, or a manifest"
+        raise AddressError(message)
+    else:
+        found = sorted(glob(pattern, recursive=True))  # noqa: PTH207  # strings in, strings out
+    if not found:
+        message = f"{pattern}: matches nothing"
+        raise PackNotFoundError(message)
+    return found
+
+
+def _listed(pattern: str) -> Iterator[str]:
+    from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415  # as above
+
+    place = S3Object.parse(pattern)
+    beginning = place.key[: next(number for number, character in enumerate(place.key) if character in "*?[")]
+    wanted = compile_pattern(translate(place.key))
+    for key in place.listed(beginning):
+        # As in paths, a star does not stand for a slash.
+        if wanted.match(key) and key.count("/") == place.key.count("/"):
+            yield f"{_S3}{place.bucket}/{key}"
+
+
+def _ranges(address: str) -> Ranges:
+    if address.startswith(_S3):
+        from distributed_prompt.backends.s3_backend import signed_ranges  # noqa: PLC0415  # as above
+        from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415  # as above
+
+        return signed_ranges(S3Object.parse(address))
+    from distributed_prompt.backends.http_backend import url_ranges  # noqa: PLC0415  # as above
+
+    return url_ranges(address)
+
+
+def _fetched(ranges: Ranges) -> bytes:
+    try:
+        _, data = ranges.pin_beginning(_FIRST_BYTES)
+        _check_size(ranges.size_bytes, ranges.name)
+        while len(data) < ranges.size_bytes:
+            data += ranges.fetch(len(data), min(ranges.size_bytes, len(data) + _NEXT_BYTES))
+        return bytes(data)
+    finally:
+        ranges.close()
+
+
+def _check_size(size: int, name: str) -> None:
+    if size > _MOST_BYTES:
+        message = f"{name}: {size:,} bytes are more than a manifest may have ({_MOST_BYTES:,})"
+        raise CorruptPackError(message)

@@ -1,0 +1,405 @@
+"""Many packs as one text: each is opened when it is touched, and what is known of all of them asks none."""
+
+import tempfile
+from bisect import bisect_right
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from functools import partial
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from distributed_prompt.backends.addresses import is_remote, open_backend
+from distributed_prompt.backends.base import Backend
+from distributed_prompt.backends.fetchers import submit
+from distributed_prompt.caching import cached
+from distributed_prompt.characters import Characters, Stats
+from distributed_prompt.collected_documents import CollectedDocuments
+from distributed_prompt.errors import ClosedError, DPromptError
+from distributed_prompt.locks import Lock
+from distributed_prompt.manifest import EDGE, Manifest
+from distributed_prompt.runs import Interest, Shifted, Task, map_tasks
+from distributed_prompt.shard_cache import DEFAULT_CACHE_BYTES, ShardCache
+from distributed_prompt.shards import Shards, check_digests
+from distributed_prompt.text.literal import Literal
+from distributed_prompt.text.pieces import Piece, encode
+
+Result = TypeVar("Result")
+Source = str | Backend
+"""Where a pack is, or what has opened it."""
+
+OPEN_PACKS = 64
+_LOCKS = 16
+_OPENED_AHEAD = 16
+_SAMPLED_PACKS = 4
+
+
+class _Stretch(NamedTuple):
+    """A range of one pack, in its own offsets, and what is looked for there; everything, if nothing."""
+
+    pack: int
+    start: int
+    stop: int
+    holding: Sequence[Literal]
+
+
+class Collection(Characters):
+    """The text of many packs, one after the other. Safe to use from any thread.
+
+    Lengths, newlines and documents come from the manifest. Packs are opened as they are touched; of those, 64 stay
+    open. All share one cache.
+
+    Attributes:
+        manifest: the packs.
+        owned: whether a prompt of the whole text, rather than views alone, decides when to close.
+    """
+
+    knows_parts = True
+
+    def __init__(
+        self, manifest: Manifest, sources: Sequence[Source], cache_bytes: int = DEFAULT_CACHE_BYTES, address: str = ""
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            manifest: the packs.
+            sources: where each is; backends stay open for as long as this is.
+            cache_bytes: memory that decoded shards may take, of all packs together.
+            address: what opens the same collection; empty if nothing does.
+        """
+        self.manifest = manifest
+        self.owned = False
+        self._sources = tuple(sources)
+        self._address = address
+        self._cache = ShardCache(cache_bytes)
+        self._stops = list(accumulate(entry.length for entry in manifest.packs))
+        self._newline_stops = list(accumulate(entry.newlines for entry in manifest.packs))
+        self.part_size = max((entry.shard_size for entry in manifest.packs), default=1)
+        self._is_closed = False
+        # Those that are open, the longest open first.
+        self._open: dict[int, Shards] = {}
+        self._lock = Lock()
+        self._opening = [Lock() for _ in range(_LOCKS)]
+        self._past_traffic = 0, 0
+
+    @property
+    def length(self) -> int:
+        """As the base class says; the manifest tells."""
+        return self._stops[-1] if self._stops else 0
+
+    @property
+    def key(self) -> Hashable:
+        """The root digests."""
+        return tuple(entry.root_digest for entry in self.manifest.packs)
+
+    @property
+    def name(self) -> str:
+        """The address, or what the first pack is called."""
+        return self._address or f"{self._called(0)} and {len(self._sources) - 1:,} more"
+
+    def _called(self, pack: int) -> str:
+        source = self._sources[pack]
+        return source.address if isinstance(source, Backend) else source
+
+    @property
+    def address(self) -> str:
+        """As the base class says."""
+        return self._address
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """That of the manifest."""
+        return (self.manifest.digest,)
+
+    @property
+    def folder(self) -> Path:
+        """Where the manifest is, or else the first pack; of what is on servers, that for temporary files."""
+        place = self._address or self._called(0)
+        return Path(tempfile.gettempdir()) if not place or is_remote(place) else Path(place).parent
+
+    def describe(self, start: int, length: int) -> str:
+        """How many packs a range covers."""
+        last = self._pack_of(start + length - 1) if length else -1
+        return f"packs={last + 1 - self._pack_of(start) if length else 0:,}"
+
+    def _pack_of(self, offset: int) -> int:
+        return bisect_right(self._stops, offset)
+
+    def _start(self, pack: int) -> int:
+        return self._stops[pack - 1] if pack else 0
+
+    def shards(self, pack: int) -> Shards:
+        """The shards of a pack, which is opened if it is not.
+
+        Raises:
+            PackChangedError: it is not the one that the manifest names.
+            DPromptError: as :func:`distributed_prompt.open`.
+        """
+        return self._open.get(pack) or self._opened(pack)
+
+    def _opened(self, pack: int) -> Shards:
+        # Held while a server answers: whoever wants the same pack waits for it, and does not ask as well.
+        with self._opening[pack % _LOCKS]:
+            found = self._open.get(pack)
+            if found:
+                return found
+            self.check_open()
+            source = self._sources[pack]
+            backend = source if isinstance(source, Backend) else open_backend(source)
+            check_digests(backend, self.manifest.packs[pack].digests)
+            shards = Shards(backend, self._cache, pack)
+            with self._lock:
+                self._open[pack] = shards
+                if len(self._open) > OPEN_PACKS:
+                    # Nobody closes it: whoever is using it goes on, and the last one lets go of the file.
+                    gone = self._open.pop(next(iter(self._open)))
+                    self._past_traffic = _sum([self._past_traffic, _traffic(gone)])
+            return shards
+
+    @property
+    def stats(self) -> Stats:
+        """As the base class says."""
+        with self._lock:
+            parts = [self._past_traffic, *map(_traffic, self._open.values())]
+        requests, received_bytes = _sum(parts)
+        return replace(self._cache.stats, requests=requests, received_bytes=received_bytes)
+
+    def near(self, offset: int) -> tuple[int, str]:
+        """As the base class says: of the pack that it is in."""
+        pack = bisect_right(self._stops, offset)
+        if pack == len(self._stops):
+            return self.length, ""
+        base = self._stops[pack - 1] if pack else 0
+        start, text = (self._open.get(pack) or self._opened(pack)).near(offset - base)
+        return base + start, text
+
+    def keep(self, piece: Piece) -> None:
+        """As the base class says."""
+        pack = self._pack_of(piece.start)
+        if pack in self._open:
+            self.shards(pack).keep(piece._replace(start=piece.start - self._start(pack)))
+
+    def part_end(self, offset: int) -> int:
+        """As the base class says; the manifest tells."""
+        if offset >= self.length:
+            return self.length
+        pack = self._pack_of(offset)
+        inside, size = offset - self._start(pack), self.manifest.packs[pack].shard_size
+        return min(offset - inside % size + size, self._stops[pack])
+
+    def ascii_part(self, offset: int) -> int:
+        """As the base class says; the manifest tells of packs that are ASCII, the directories of others."""
+        if offset >= self.length:
+            return 0
+        pack = self._pack_of(offset)
+        if not self.manifest.packs[pack].width:
+            return self.part_end(offset) - offset
+        return self.shards(pack).ascii_part(offset - self._start(pack))
+
+    def range_width(self, start: int, stop: int) -> int:
+        """As the base class says; the manifest tells of packs wholly inside."""
+        widest = 0
+        for pack, first, last, _ in self._stretches(start, stop):
+            entry = self.manifest.packs[pack]
+            if entry.width > widest:
+                is_whole = (first, last) == (0, entry.length)
+                widest = max(widest, entry.width if is_whole else self.shards(pack).range_width(first, last))
+        return widest
+
+    @property
+    def newlines(self) -> int:
+        """As the base class says; the manifest tells."""
+        self.check_open()
+        return self._newline_stops[-1] if self._newline_stops else 0
+
+    def newlines_before(self, offset: int) -> int:
+        """As the base class says: of the pack that it is in."""
+        self.check_open()
+        pack = min(self._pack_of(offset), max(0, len(self._stops) - 1))
+        before = self._newline_stops[pack - 1] if pack else 0
+        inside = offset - self._start(pack)
+        return before + (self.shards(pack).newlines_before(inside) if inside else 0)
+
+    def newline_offset(self, ordinal: int) -> int:
+        """As the base class says: of the pack that it is in."""
+        self.check_open()
+        pack = bisect_right(self._newline_stops, ordinal)
+        before = self._newline_stops[pack - 1] if pack else 0
+        return self._start(pack) + self.shards(pack).newline_offset(ordinal - before)
+
+    @cached
+    def _documents(self) -> CollectedDocuments:
+        starts = [self._start(pack) for pack in range(len(self._stops))]
+        return CollectedDocuments(self.manifest, starts, lambda pack: self.shards(pack).documents)
+
+    @property
+    def documents(self) -> CollectedDocuments:
+        """Those of all packs."""
+        self.check_open()
+        return self._documents
+
+    def map_runs(
+        self,
+        function: Callable[[Iterator[Piece]], Result],
+        start: int,
+        stop: int,
+        *,
+        reverse: bool = False,
+        holding: Sequence[Literal] = (),
+        executor: Executor | None = None,
+    ) -> Iterator[Result]:
+        """As the base class says; runs are those of the packs, all of them in one row.
+
+        An index knows nothing of what begins in one pack and ends in another. Where the edges of two packs do not rule
+        that out, what is around their seam is not left out.
+        """
+        stop = min(stop, self.length)
+        if start >= stop:
+            return
+        self.check_open()
+        interest = Interest()
+        literals = tuple(holding)
+        tasks = self._tasks(function, start, stop, interest, literals, reverse=reverse)
+        entry = self.manifest.packs[self._pack_of(start)]
+        expected_bytes = (stop - start) * entry.utf8_bytes // max(1, entry.length)
+        yield from map_tasks(tasks, interest, expected_bytes, executor)
+
+    def _tasks(
+        self,
+        function: Callable[[Iterator[Piece]], Result],
+        start: int,
+        stop: int,
+        interest: Interest,
+        literals: tuple[Literal, ...],
+        *,
+        reverse: bool,
+    ) -> Iterator[Task[Result]]:
+        done = 0
+        for pack, first, last, holding in self._coming(start, stop, literals, reverse=reverse):
+            shards = self.shards(pack)
+            shifted = Shifted(function, self._start(pack))
+            yield from shards.tasks(shifted, first, last, interest, reverse=reverse, holding=holding, done=done)
+            done += last // shards.shard_size - first // shards.shard_size
+
+    def _coming(self, start: int, stop: int, literals: tuple[Literal, ...], *, reverse: bool) -> Iterator[_Stretch]:
+        """Stretches; those that follow and are far away are opened meanwhile, and what an index tells is fetched."""
+        stretches = self._stretches(start, stop, literals, reverse=reverse)
+        waiting: list[_Stretch] = []
+        ahead = 1
+        for stretch in stretches:
+            waiting.append(stretch)
+            if stretch.pack not in self._open and is_remote(self._sources[stretch.pack]):
+                submit(partial(self._prepare, stretch))
+            if len(waiting) >= ahead:
+                yield waiting.pop(0)
+                # One that ends early has not asked for many in vain.
+                ahead = min(2 * ahead, _OPENED_AHEAD)
+        yield from waiting
+
+    def _prepare(self, stretch: _Stretch) -> None:
+        try:
+            self.shards(stretch.pack).prepare(stretch.start, stretch.stop, stretch.holding)
+        except DPromptError:
+            # Whoever comes to need it meets the same, and says so.
+            return
+
+    def _stretches(
+        self, start: int, stop: int, literals: tuple[Literal, ...] = (), *, reverse: bool = False
+    ) -> Iterator[_Stretch]:
+        """What lies in a range of each pack, cut where everything must be seen for the sake of a seam."""
+        if start >= stop:
+            return
+        packs = range(self._pack_of(start), self._pack_of(stop - 1) + 1)
+        for pack in reversed(packs) if reverse else packs:
+            base = self._start(pack)
+            low, high = max(start - base, 0), min(stop, self._stops[pack]) - base
+            borders = self._seen_whole(pack, literals) if literals else (0, high)
+            cuts = [low, *(border for border in borders if low < border < high), high]
+            ranges = list(pairwise(cuts))
+            for first, last in reversed(ranges) if reverse else ranges:
+                inside = borders[0] <= first and last <= borders[1]
+                if first < last:
+                    yield _Stretch(pack, first, last, literals if inside else ())
+
+    def _seen_whole(self, pack: int, literals: tuple[Literal, ...]) -> tuple[int, int]:
+        """What of a pack is not near a seam that an occurrence may lie across: all else must be seen."""
+        entry = self.manifest.packs[pack]
+        reach = max(len(literal.text) for literal in literals)
+        size = entry.shard_size
+        first, last = 0, entry.length
+        if self._may_cross(pack, literals):
+            first = -(-reach // size) * size
+        if self._may_cross(pack + 1, literals):
+            last = max(0, entry.length - reach) // size * size
+        return (first, last) if first < last else (entry.length, entry.length)
+
+    def _may_cross(self, pack: int, literals: tuple[Literal, ...]) -> bool:
+        """Whether an occurrence may begin before a pack and end in it, or behind it."""
+        packs = self.manifest.packs
+        if not 0 < pack < len(packs):
+            return False
+        tail, head = packs[pack - 1].tail, packs[pack].head
+        if tail is None or head is None or min(len(tail), len(head)) < EDGE:
+            return True
+        before, behind = encode(tail), encode(head)
+        return any(literal.may_begin_in(before) and literal.may_end_in(behind) for literal in literals)
+
+    def lacking(self, literals: Sequence[Literal]) -> Callable[[int], int] | None:
+        """As the base class says; indexes tell."""
+        return partial(self._lacks, tuple(literals), {}) if literals else None
+
+    def _lacks(self, literals: tuple[Literal, ...], known: dict[int, Callable[[int], int] | None], offset: int) -> int:
+        self.check_open()
+        if offset >= self.length:
+            return 0
+        pack = self._pack_of(offset)
+        if pack not in known:
+            known[pack] = self.shards(pack).lacking(literals)
+        lacks, base = known[pack], self._start(pack)
+        characters = lacks(offset - base) if lacks else 0
+        first, last = self._seen_whole(pack, literals) if characters else (0, 0)
+        return characters if first <= offset - base and offset - base + characters <= last else 0
+
+    def parts_holding(self, start: int, stop: int, literals: Sequence[Literal]) -> int | None:
+        """As the base class says; the indexes of the first few packs tell."""
+        stretches = list(self._stretches(start, min(stop, self.length)))[:_SAMPLED_PACKS]
+        counts = [self.shards(each.pack).parts_holding(each.start, each.stop, literals) for each in stretches]
+        known = [count for count in counts if count is not None]
+        return sum(known) if known and len(known) == len(counts) else None
+
+    def count_image(self) -> None:
+        """As the base class says."""
+        self._cache.count_image()
+
+    def check_open(self) -> None:
+        """As the base class says."""
+        if self._is_closed:
+            message = f"{self.name} is closed"
+            raise ClosedError(message)
+
+    def close(self) -> None:
+        """As the base class says: all packs."""
+        with self._lock:
+            self._is_closed = True
+            opened = [*self._open.values()]
+            self._open.clear()
+        self._cache.close()
+        for shards in opened:
+            shards.close()
+        for source in self._sources:
+            if isinstance(source, Backend):
+                source.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """What opens the same packs elsewhere, never their text."""
+        return type(self), (self.manifest, self._sources, self._cache.limit_bytes, self._address)
+
+
+def _traffic(shards: Shards) -> tuple[int, int]:
+    stats = shards.stats
+    return stats.requests, stats.received_bytes
+
+
+def _sum(parts: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    return sum(requests for requests, _ in parts), sum(received for _, received in parts)

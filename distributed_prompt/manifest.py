@@ -1,0 +1,193 @@
+"""What a collection is made of: its packs in order, each with what must be known of it before it is opened.
+
+Version 1 is a file of JSON, an object with ``format`` (``dprompt-manifest``), ``version``, ``packs`` (a list of objects
+with the fields of :class:`PackEntry`; those that are ``null`` may be missing) and ``checksum``: the hexadecimal SHA-256
+of the packs as JSON in ASCII, keys sorted, without spaces. A reader refuses a newer version and ignores other names.
+"""
+
+import hashlib
+import json
+import posixpath
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from distributed_prompt.caching import cached
+from distributed_prompt.errors import CorruptPackError, NotAPackError, UnsupportedPackError
+from distributed_prompt.geometry import MAX_SHARD_SIZE
+
+MANIFEST_NAME = "manifest.json"
+MANIFEST_ENDING = ".json"
+EDGE = 64
+"""Characters that an entry has of both ends of its text."""
+_FORMAT = "dprompt-manifest"
+_VERSION = 1
+_WIDTHS = (0, 1, 2, 4)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_MAX_CHARACTER_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackEntry:
+    """One pack of a collection.
+
+    Attributes:
+        address: where it is; relative to the manifest's folder unless it is absolute.
+        length: characters.
+        shard_size: characters a shard.
+        utf8_bytes: bytes of the text as UTF-8.
+        newlines: number of newlines.
+        width: bytes that a character takes in the widest shard: 0 for ASCII, 1, 2 or 4.
+        documents: number of documents.
+        pack_bytes: size of the pack.
+        root_digest: names text, cut and compression.
+        documents_digest: names the documents.
+        head: the first 64 characters, if they are known.
+        tail: the last 64 characters, likewise.
+        first_document: the name of the first one, if the names are known to ascend.
+        last_document: the name of the last one, likewise.
+    """
+
+    address: str
+    length: int
+    shard_size: int
+    utf8_bytes: int
+    newlines: int
+    width: int
+    documents: int
+    pack_bytes: int
+    root_digest: str
+    documents_digest: str
+    head: str | None = None
+    tail: str | None = None
+    first_document: str | None = None
+    last_document: str | None = None
+
+    @property
+    def digests(self) -> tuple[str, str]:
+        """What tells the pack from others at its address."""
+        return self.root_digest, self.documents_digest
+
+    def may_have(self, name: str) -> bool:
+        """Whether a document of this name may be in it."""
+        if self.first_document is None or self.last_document is None:
+            return self.documents > 0
+        return self.first_document <= name <= self.last_document
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The packs of a collection in the order of their texts."""
+
+    packs: tuple[PackEntry, ...]
+
+    @cached
+    def digest(self) -> str:
+        """Hexadecimal; names texts and documents, wherever the packs are."""
+        state = hashlib.sha256()
+        for entry in self.packs:
+            state.update("".join(entry.digests).encode())
+        return state.hexdigest()
+
+    def write(self) -> bytes:
+        """The file: a line a pack."""
+        packs = [_as_json(entry) for entry in self.packs]
+        lines = ",\n".join(json.dumps(pack, sort_keys=True) for pack in packs)
+        head = f'"format": "{_FORMAT}", "version": {_VERSION}, "checksum": "{_checksum(packs)}"'
+        return f'{{{head}, "packs": [\n{lines}\n]}}\n'.encode("ascii")
+
+
+def parse_manifest(data: bytes, name: str) -> Manifest:
+    """The inverse of :meth:`Manifest.write`.
+
+    Args:
+        data: the file.
+        name: what errors call it.
+
+    Raises:
+        NotAPackError: it is something else.
+        UnsupportedPackError: a newer version.
+        CorruptPackError: it is damaged.
+    """
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or found.get("format") != _FORMAT:
+        message = f"{name}: neither a pack nor a manifest of packs"
+        raise NotAPackError(message)
+    version = found.get("version")
+    if type(version) is int and version > _VERSION:
+        message = f"{name}: manifest of version {version}, this one reads up to {_VERSION}; a newer dprompt reads it"
+        raise UnsupportedPackError(message)
+    packs = found.get("packs")
+    if version != _VERSION or not isinstance(packs, list):
+        message = f"{name}: manifest: version or packs cannot be"
+        raise CorruptPackError(message)
+    if found.get("checksum") != _checksum(packs):
+        message = f"{name}: manifest: its checksum is {_checksum(packs)}, not the one it states"
+        raise CorruptPackError(message)
+    return Manifest(tuple(_parse_entry(pack, f"{name}: manifest: pack {number}") for number, pack in enumerate(packs)))
+
+
+def placed(address: str, manifest: str, *, is_far: bool) -> str:
+    """Where a pack is, by what a manifest calls it.
+
+    Args:
+        address: as the manifest has it.
+        manifest: the address of the manifest.
+        is_far: whether the manifest is on a server; it may then name only what lies beside or below it.
+
+    Raises:
+        CorruptPackError: it names something else.
+    """
+    folder = manifest.rpartition("/")[0]
+    if not is_far:
+        return address if "://" in address else posixpath.join(folder, address)
+    if "://" in address or address.startswith("/") or ".." in address.split("/") or re.search(r"[?#\\]", address):
+        message = f"{manifest}: names the pack {address[:200]!r}, which is not below its own folder"
+        raise CorruptPackError(message)
+    return f"{folder}/{address}"
+
+
+def _as_json(entry: PackEntry) -> dict[str, Any]:
+    return {name: value for name, value in asdict(entry).items() if value is not None}
+
+
+def _checksum(packs: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(packs, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
+
+
+_FIELDS = tuple(field.name for field in fields(PackEntry))
+_DIGESTS = ("root_digest", "documents_digest")
+_TEXTS = ("head", "tail", "first_document", "last_document")
+_NUMBERS = ("length", "shard_size", "utf8_bytes", "newlines", "width", "documents", "pack_bytes")
+
+
+def _parse_entry(pack: Any, name: str) -> PackEntry:
+    values: dict[str, Any] = {field: pack.get(field) for field in _FIELDS} if isinstance(pack, dict) else {}
+    checks: dict[str, Callable[[Any], bool]] = {
+        "address": lambda value: isinstance(value, str) and value != "",
+        **dict.fromkeys(_NUMBERS, lambda value: type(value) is int and 0 <= value < 1 << 62),
+        **dict.fromkeys(_DIGESTS, lambda value: isinstance(value, str) and _DIGEST.fullmatch(value) is not None),
+        **dict.fromkeys(_TEXTS, lambda value: isinstance(value, str | None)),
+    }
+    for field, is_right in checks.items():
+        if not is_right(values.get(field)):
+            message = f"{name}: {field} {str(values.get(field))[:80]} cannot be"
+            raise CorruptPackError(message)
+    entry = PackEntry(**values)
+    edge = min(EDGE, entry.length)
+    for field, fits in (
+        ("shard_size", 1 <= entry.shard_size <= MAX_SHARD_SIZE),
+        ("width", entry.width in _WIDTHS),
+        ("utf8_bytes", entry.length <= entry.utf8_bytes <= _MAX_CHARACTER_BYTES * entry.length),
+        ("newlines", entry.newlines <= entry.length),
+        ("head", entry.head is None or len(entry.head) == edge),
+        ("tail", entry.tail is None or len(entry.tail) == edge),
+    ):
+        if not fits:
+            message = f"{name}: {field} {str(getattr(entry, field))[:80]} cannot be"
+            raise CorruptPackError(message)
+    return entry
