@@ -21,7 +21,7 @@ from distributed_prompt.locks import Lock
 from distributed_prompt.manifest import EDGE, Manifest
 from distributed_prompt.runs import Interest, Shifted, Task, map_tasks
 from distributed_prompt.shard_cache import DEFAULT_CACHE_BYTES, ShardCache
-from distributed_prompt.shards import Shards, check_digests
+from distributed_prompt.shards import Shards, check_digests, run_size
 from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece, encode
 
@@ -260,7 +260,8 @@ class Collection(Characters):
         self.check_open()
         interest = Interest()
         literals = tuple(holding)
-        tasks = self._tasks(function, start, stop, interest, literals, reverse=reverse)
+        run_bytes = run_size(function, executor)
+        tasks = self._tasks(function, start, stop, interest, run_bytes, literals, reverse=reverse)
         entry = self.manifest.packs[self._pack_of(start)]
         expected_bytes = (stop - start) * entry.utf8_bytes // max(1, entry.length)
         yield from map_tasks(tasks, interest, expected_bytes, executor)
@@ -271,6 +272,7 @@ class Collection(Characters):
         start: int,
         stop: int,
         interest: Interest,
+        run_bytes: int,
         literals: tuple[Literal, ...],
         *,
         reverse: bool,
@@ -279,7 +281,9 @@ class Collection(Characters):
         for pack, first, last, holding in self._coming(start, stop, literals, reverse=reverse):
             shards = self.shards(pack)
             shifted = Shifted(function, self._start(pack))
-            yield from shards.tasks(shifted, first, last, interest, reverse=reverse, holding=holding, done=done)
+            yield from shards.tasks(
+                shifted, first, last, interest, run_bytes, reverse=reverse, holding=holding, done=done
+            )
             done += last // shards.shard_size - first // shards.shard_size
 
     def _coming(self, start: int, stop: int, literals: tuple[Literal, ...], *, reverse: bool) -> Iterator[_Stretch]:

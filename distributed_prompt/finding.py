@@ -79,9 +79,18 @@ def count(characters: Characters, needle: str, start: int, stop: int, executor: 
         return 0
     holding = [Literal(needle)]
     if search.overlaps_itself(needle):
-        return search.count(characters.pieces(start, stop, holding, executor), needle)
+        return sum(1 for _ in search.occurrences(characters.pieces(start, stop, holding, executor), needle))
     runs = characters.map_runs(partial(search.scan_count, needle), start, stop, holding=holding, executor=executor)
     return search.join_counts(runs, needle)
+
+
+def find_all(characters: Characters, needle: str, start: int, stop: int, executor: Executor | None) -> Iterator[int]:
+    """The non-overlapping occurrences within ``[start, stop)``, left to right."""
+    holding = [Literal(needle)]
+    if executor is None or search.overlaps_itself(needle):
+        return search.occurrences(characters.pieces(start, stop, holding, executor), needle)
+    runs = characters.map_runs(partial(search.scan_all, needle), start, stop, holding=holding, executor=executor)
+    return search.join_all(runs, needle)
 
 
 def find_all_ignoring_case(

@@ -1,25 +1,16 @@
-"""Which characters of which shards a range covers: pure arithmetic, no I/O.
+"""How a text is cut into shards, and what arguments mean as offsets: pure arithmetic, no I/O.
 
 Offsets and lengths are characters. Ranges are half-open: ``[start, stop)``.
 """
 
-from collections.abc import Iterator
 from operator import index
-from typing import NamedTuple, SupportsIndex
+from typing import SupportsIndex
 
 from distributed_prompt.errors import ArgumentError
 
 DEFAULT_SHARD_SIZE = 131_072
 MAX_SHARD_SIZE = 2**24
 SEGMENT_SHARDS = 4_096
-
-
-class Span(NamedTuple):
-    """The part ``[start, stop)`` of one shard, in characters from the shard's own start."""
-
-    shard: int
-    start: int
-    stop: int
 
 
 def check_shard_size(shard_size: int) -> int:
@@ -44,15 +35,6 @@ def shard_count(length: int, shard_size: int) -> int:
 def shard_characters(shard: int, length: int, shard_size: int) -> int:
     """Characters in one shard: ``shard_size``, fewer in the last one."""
     return min(shard_size, length - shard * shard_size)
-
-
-def spans(start: int, stop: int, shard_size: int) -> Iterator[Span]:
-    """Cut ``[start, stop)`` at the shard borders, in order."""
-    while start < stop:
-        shard, offset = divmod(start, shard_size)
-        end = min(stop, (shard + 1) * shard_size)
-        yield Span(shard, offset, end - shard * shard_size)
-        start = end
 
 
 def resolve(argument: SupportsIndex | None, default: int, length: int) -> int:

@@ -44,7 +44,7 @@ class Section(NamedTuple):
     stop: int
 
 
-class Stretch(NamedTuple):
+class LineStretch(NamedTuple):
     """Consecutive lines of a section, or one that is too long to be held: then there is no text."""
 
     section: Section
@@ -90,7 +90,7 @@ class LineWalk:
         globs = tuple(documents)
         self._takes = lru_cache(_CACHED_NAMES)(_selection(globs).takes) if globs else None
 
-    def stretches(self) -> Iterator[tuple[Stretch, _Hits]]:
+    def stretches(self) -> Iterator[tuple[LineStretch, _Hits]]:
         """What may have lines that are selected, and which, in offsets from its start. To be taken one by one."""
         for start, stop in self._ranges() if self._max_count else ():
             for stretch in self._stretches(start, stop):
@@ -103,12 +103,12 @@ class LineWalk:
                     if name and self._found[name] == self._max_count:
                         self._skip = stretch.section.stop
 
-    def _counted(self, stretch: Stretch, hits: _Hits) -> _Hits:
+    def _counted(self, stretch: LineStretch, hits: _Hits) -> _Hits:
         for hit in hits:
             self._found[stretch.section.name] += 1
             yield hit
 
-    def _hits(self, stretch: Stretch) -> _Hits:
+    def _hits(self, stretch: LineStretch) -> _Hits:
         if stretch.text is not None:
             return self._pattern.hits(stretch.text)
         line = self._prompt.view(stretch.start, stretch.stop)
@@ -132,7 +132,7 @@ class LineWalk:
                 start, stop = start if stop else record.start, record.stop
         yield start, stop
 
-    def _stretches(self, start: int, stop: int) -> Iterator[Stretch]:
+    def _stretches(self, start: int, stop: int) -> Iterator[LineStretch]:
         passages = _Passages(self._prompt, self._pattern, stop, self._report)
         while (start := max(start, self._skip)) < stop and (start := passages.next(start)) < stop:
             text = passages.at(start)
@@ -142,13 +142,13 @@ class LineWalk:
                 last = min(section.stop, stop)
                 newline = self._prompt.find("\n", start, last)
                 if self._is_wanted(section):
-                    yield Stretch(section, start, newline if newline >= 0 else last, None)
+                    yield LineStretch(section, start, newline if newline >= 0 else last, None)
                 end = newline + 1 if newline >= 0 else last
             elif self._pattern.has_literal(text) and self._pattern.may_match(text):
                 for section in _sections(self._prompt, start, end):
                     first, last = max(start, section.start), min(end, section.stop)
                     if self._is_wanted(section):
-                        yield Stretch(section, first, last, text[first - start : last - start])
+                        yield LineStretch(section, first, last, text[first - start : last - start])
             start = end
             self._report(start)
 

@@ -2,9 +2,9 @@
 
 import logging
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from typing import Self, SupportsIndex, overload
+from typing import Any, Self, SupportsIndex, TypeVar, overload
 
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.memory_backend import MemoryBackend
@@ -17,6 +17,7 @@ from distributed_prompt.errors import PackChangedError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size
 from distributed_prompt.images import IMAGE_LIMIT_BYTES, MATERIALISE_LIMIT, as_str
 from distributed_prompt.lines import Lines
+from distributed_prompt.mapping import DOCUMENTS, SHARDS, check_over, map_spans
 from distributed_prompt.opening import Addresses, open_characters
 from distributed_prompt.sequences import Chunks, slice_bound
 from distributed_prompt.shard_cache import DEFAULT_CACHE_BYTES, ShardCache
@@ -26,6 +27,8 @@ from distributed_prompt.strings import UNKNOWN, StringMethods, plain
 from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece, decode
 from distributed_prompt.workers import Progress
+
+Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 
@@ -308,6 +311,48 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         Cost: no shard; each chunk as the slice it is.
         """
         return Chunks(self._length, size, overlap, self._cut)
+
+    def map(
+        self,
+        function: Callable[[Any], Result],
+        over: str | int = SHARDS,
+        *,
+        executor: Executor | None = None,
+    ) -> Iterator[Result]:
+        """What a function makes of each part of the text, in order, as they are asked for.
+
+        Args:
+            function: is called with a part: a string, or a view above ``view_threshold`` characters. For other
+                processes it has to pickle, as what it returns has to.
+            over: what the parts are: ``shards``, ``documents``, or chunks of a number of characters. Shards are cut
+                where that is cheapest.
+            executor: calls the function instead of this thread: any of ``concurrent.futures``, or a Dask client.
+                Processes open the text themselves, and are sent offsets.
+
+        Raises:
+            ArgumentError: another kind of parts.
+
+        Cost: each shard once, or twice where parts end inside; the results of some dozen tasks of about 2**20
+            characters with an executor, of one part without.
+        """
+        spans = self._spans(check_over(over))
+        return map_spans(self, function, spans, executor)
+
+    def _spans(self, over: str | int) -> Iterator[tuple[int, int]]:
+        if over == DOCUMENTS:
+            return ((each.start, each.stop) for each in self.documents.records())
+        if over == SHARDS:
+            return self._part_spans()
+        size = operator.index(over)  # type: ignore[arg-type]  # a number by now
+        return ((start, min(start + size, self._length)) for start in range(0, self._length, size))
+
+    def _part_spans(self) -> Iterator[tuple[int, int]]:
+        source = self._range()
+        start, length = 0, self._length
+        while start < length:
+            stop = min(source.characters.part_end(self._start + start) - self._start, length)
+            yield start, stop
+            start = stop
 
     @property
     def lines(self) -> "Lines[DistributedPrompt]":

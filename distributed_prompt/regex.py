@@ -16,6 +16,8 @@ from distributed_prompt.derived.transformed import Transformed
 from distributed_prompt.derived.walk import Range, walk, walk_hits
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.regex_match import Match
+from distributed_prompt.regex_planning import are_few, rarest, reads_far
+from distributed_prompt.regex_regions import RegionSearch
 from distributed_prompt.strings import plain
 from distributed_prompt.strings.fields import Fields
 from distributed_prompt.text.hits import HitWindows
@@ -29,7 +31,6 @@ from distributed_prompt.text.windows import CONTEXT_LIMIT, TooFarError, Windows
 
 Repl = str | Callable[[Any], str]
 _FIRST_WINDOW = 2**10
-_SAMPLE_CHARACTERS = 2**14
 
 
 class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken for one
@@ -217,7 +218,7 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         if count < 0:
             return string[:], 0
         limits = self._reach(for_all=True)
-        if limits and not callable(repl) and string._is_long() and not _reads_far(limits, string):
+        if limits and not callable(repl) and string._is_long() and not reads_far(limits, string):
             matches = sum(1 for _ in self._some(string, count)) if is_counted else 0
             transform = RegexSubstitution(self.compiled, limits, repl, max(count, 0))
             return string._made(Transformed(string._range(), transform)), matches
@@ -274,7 +275,10 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
             return
         characters, base, _ = string._range()
         source = Range(characters, base, base + last)
-        literals = _rarest(source, first, requirements(self.compiled))
+        literals = rarest(source, first, requirements(self.compiled))
+        if executor is not None and first < last and not are_few(source, first, literals):
+            yield from self._in_regions(string, limits, (first, last), executor)
+            return
         if literals:
             hits = HitWindows(self.compiled, limits, literals, base + first)
             yield from self._around_hits(string, source, hits, last, executor)
@@ -295,6 +299,18 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
                 before = plain(string[max(0, last - limits.left) : last])
                 for found in windows.at_end(before):
                     yield Match(self, string, found.match, last + found.shift, (first, last))
+
+    def _in_regions(
+        self, string: DistributedPrompt, limits: Reach, bounds: tuple[int, int], executor: Executor
+    ) -> Iterator[Match]:
+        start, done = bounds[0], 0
+        try:
+            for found in RegionSearch(self.compiled, limits, string, bounds[1]).all(start, executor):
+                yield Match(self, string, found, 0, bounds)
+                # What is found there goes on behind it, wherever an empty match may be.
+                start, done = found.regs[0][0], 1
+        except TooFarError:
+            yield from islice(self._in_whole(string, start, bounds), done, None)
 
     def _around_hits(
         self, string: DistributedPrompt, source: Range, windows: HitWindows, last: int, executor: Executor | None
@@ -352,25 +368,6 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
             if size >= CONTEXT_LIMIT:
                 return None
             size *= 4
-
-
-def _reads_far(limits: Reach, string: DistributedPrompt) -> bool:
-    """Whether attempts may read on and on, so that each part of the text would need much of what follows it."""
-    if limits.endless is None:
-        return False
-    sample = plain(string[:_SAMPLE_CHARACTERS])
-    is_far = len(sample) == _SAMPLE_CHARACTERS and limits.context(sample) is None
-    return is_far or limits.endless.fullmatch("a\n") is not None
-
-
-def _rarest(source: Range, first: int, sets: tuple[tuple[Literal, ...], ...]) -> tuple[Literal, ...]:
-    """That of some sets of literals whose occurrences are in the fewest parts, as far as an index tells."""
-    if len(sets) < 2:  # noqa: PLR2004  # nothing to choose from
-        return sets[0] if sets else ()
-    start = source.start + first
-    parts = (source.characters.parts_holding(start, source.stop, literals) for literals in sets)
-    known = [(count, literals) for count, literals in zip(parts, sets, strict=True) if count is not None]
-    return min(known, key=lambda each: each[0], default=(0, sets[0]))[1]
 
 
 def _replacement(repl: Any, match: Match) -> str:

@@ -6,6 +6,7 @@ from types import GenericAlias
 from typing import Any, ClassVar, Never, Self
 
 from distributed_prompt.prompt import DistributedPrompt
+from distributed_prompt.regex_regions import AnyMatch
 from distributed_prompt.strings import plain
 
 
@@ -23,7 +24,7 @@ class Match(ABC):  # noqa: B024  # so that the standard library's can be taken f
     __iter__ = None
 
     def __init__(
-        self, pattern: Any, prompt: DistributedPrompt, match: "re.Match[str]", shift: int, bounds: tuple[int, int]
+        self, pattern: Any, prompt: DistributedPrompt, match: AnyMatch, shift: int, bounds: tuple[int, int]
     ) -> None:
         """Take a match in a part of the prompt, and what to add to its offsets."""
         self._re = pattern

@@ -24,6 +24,8 @@ from distributed_prompt.text.pieces import Piece, decode, encode, width
 Result = TypeVar("Result")
 
 _RUN_BYTES = 2**22
+# What goes to another process is worth more: handing it over takes milliseconds.
+_SENT_RUN_BYTES = 2**25
 _KEPT_SIEVES = 64
 _EXPECTED_RUNS = 4
 
@@ -210,7 +212,8 @@ class Shards(Characters):
         if start >= stop:
             return
         interest = Interest()
-        tasks = self.tasks(function, start, stop, interest, reverse=reverse, holding=holding)
+        run_bytes = run_size(function, executor)
+        tasks = self.tasks(function, start, stop, interest, run_bytes, reverse=reverse, holding=holding)
         shards = (stop - 1) // self.shard_size - start // self.shard_size
         yield from map_tasks(tasks, interest, shards * self._average_bytes, executor)
 
@@ -224,6 +227,7 @@ class Shards(Characters):
         start: int,
         stop: int,
         interest: Interest,
+        run_bytes: int,
         *,
         reverse: bool = False,
         holding: Sequence[Literal] = (),
@@ -236,6 +240,7 @@ class Shards(Characters):
             start: as there.
             stop: as there.
             interest: whether anybody still wants the results.
+            run_bytes: the most text that a run may have, unless it is one shard.
             reverse: as there.
             holding: as there.
             done: how many shards went before, so that runs need not begin small.
@@ -243,7 +248,7 @@ class Shards(Characters):
         self.check_open()
         first, last = start // self.shard_size, (stop - 1) // self.shard_size
         sieve = self._sieve(tuple(holding))
-        largest = max(1, _RUN_BYTES // self._average_bytes)
+        largest = max(1, run_bytes // self._average_bytes)
         whole = range(last, first - 1, -1) if reverse else range(first, last + 1)
         stretches = sieve.stretches(first, last, reverse=reverse) if sieve else iter([whole])
         runs = cut_runs(stretches, largest, done)
@@ -357,6 +362,11 @@ def _sieve(pack: Pack, literals: tuple[Literal, ...]) -> Sieve | None:
     if not (literals and pack.ngrams.exists and Sieve.can_tell(literals, pack.metadata.shard_size)):
         return None
     return Sieve(pack.ngrams, literals)
+
+
+def run_size(function: Callable[[Iterator[Piece]], object], executor: Executor | None) -> int:
+    """Bytes of text that are worth a task; few where all of them come back."""
+    return _RUN_BYTES if executor is None or function is list else _SENT_RUN_BYTES
 
 
 def check_digests(backend: Backend, digests: tuple[str, ...]) -> None:

@@ -28,6 +28,7 @@ WORKERS = min(8, _available_cores())
 _AHEAD = 2 * WORKERS
 # How many workers an executor of others has it does not say.
 _EXECUTOR_AHEAD = max(16, _AHEAD)
+_RETRIES = 2
 
 
 class _Pool:
@@ -72,6 +73,12 @@ def uses_threads() -> bool:
     return _pool.is_used
 
 
+def standard(executor: Executor) -> Executor:
+    """An executor as ``concurrent.futures`` has them; also of a Dask client, whose tasks survive lost workers."""
+    make = getattr(executor, "get_executor", None)
+    return make(pure=False, retries=_RETRIES) if make else executor
+
+
 def map_ahead(
     function: Callable[[Item], Result], tasks: Iterable[Item], executor: Executor | None = None
 ) -> Generator[Result]:
@@ -93,7 +100,7 @@ def _one_by_one(function: Callable[[Item], Result], tasks: Iterable[Item]) -> Ge
 
 def _ahead(function: Callable[[Item], Result], tasks: Iterable[Item], executor: Executor | None) -> Generator[Result]:
     pending: deque[tuple[Item, Future[Result], int]] = deque()
-    submit = executor.submit if executor else _pool.submit
+    submit = standard(executor).submit if executor else _pool.submit
     ahead = _EXECUTOR_AHEAD if executor else _AHEAD
 
     def first() -> Result:

@@ -1,6 +1,4 @@
-"""Which characters of which shards a range covers."""
-
-from itertools import pairwise
+"""How a text is cut into shards, and what arguments mean as offsets."""
 
 import pytest
 from hypothesis import given
@@ -9,17 +7,12 @@ from hypothesis import strategies as st
 from distributed_prompt.errors import ArgumentError
 from distributed_prompt.geometry import (
     MAX_SHARD_SIZE,
-    Span,
     check_shard_size,
     resolve,
     shard_characters,
     shard_count,
-    spans,
 )
 from tests.strategies import bounds, shard_sizes, texts
-
-ranges = st.tuples(st.integers(0, 60), st.integers(0, 60))
-sizes = st.integers(1, 70)
 
 
 @given(st.data(), texts)
@@ -28,28 +21,6 @@ def test_shards_count_and_measure_what_slicing_cuts(data: st.DataObject, text: s
     parts = [text[at : at + size] for at in range(0, len(text), size)]
     assert shard_count(len(text), size) == len(parts)
     assert [shard_characters(shard, len(text), size) for shard in range(len(parts))] == [len(part) for part in parts]
-
-
-@given(ranges, sizes)
-def test_spans_cover_each_offset_once_and_in_order(ends: tuple[int, int], size: int) -> None:
-    found = list(spans(*ends, size))
-    offsets = [span.shard * size + place for span in found for place in range(span.start, span.stop)]
-    assert offsets == list(range(*ends))
-
-
-@given(ranges, sizes)
-def test_spans_are_not_empty_and_each_lies_in_one_shard(ends: tuple[int, int], size: int) -> None:
-    found = list(spans(*ends, size))
-    assert all(0 <= span.start < span.stop <= size for span in found)
-    assert all(before.shard + 1 == after.shard for before, after in pairwise(found))
-
-
-def test_a_range_that_ends_at_a_border_does_not_touch_the_next_shard() -> None:
-    assert list(spans(4, 8, 4)) == [Span(1, 0, 4)]
-
-
-def test_an_empty_or_turned_range_has_no_spans() -> None:
-    assert list(spans(4, 4, 4)) == list(spans(5, 4, 4)) == []
 
 
 @given(st.data(), texts)

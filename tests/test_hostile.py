@@ -262,6 +262,13 @@ def test_counts_beyond_all_measure_are_answered_or_refused_in_little_memory(tmp_
         {"length": "٣"},
         {"length": "1e3"},
         {"length": " 12"},
+        {"utf8_bytes": "0"},
+        {"utf8_bytes": str(len(TEXT) - 1)},
+        {"utf8_bytes": str(4 * len(TEXT) + 1)},
+        {"newlines": str(len(TEXT) + 1)},
+        {"newlines": str(2**40), "lines": str(2**40)},
+        {"lines": str(2**40)},
+        {"lines": "0"},
         {"header": "[" * 100_000},
         {"header": "1" * 5_000},
         {"header": '{"name": 1}'},
@@ -410,6 +417,60 @@ def test_a_chain_of_sqlite_that_leads_to_itself_ends_in_errors(tmp_path: Path, t
         paths[-1].write_bytes(changed_data)
     for name, said in read_all(paths).items():
         assert "error: " in said or said.startswith("refused: "), (name, said)
+
+
+def sharing(path: Path, table: str, heads: Iterable[bytes], size: int) -> Path:
+    """Rows of so many bytes, each of which begins as it is told and goes on with the same pages as all others."""
+    data, root = bytearray(path.read_bytes()), sqlite_root(path, table)
+    chain, local = len(data) // PAGE + 1, 489
+    # By SQLite's documentation: so much of a row lies in its leaf if the rest fills its pages.
+    pages = (size - local) // (PAGE - 4)
+    assert size == local + pages * (PAGE - 4)
+    cells = [varint(size) + head.ljust(local, b" ") + struct.pack(">I", chain) for head in heads]
+    if table != "metadata":
+        cells = [varint(size) + varint(n) + cell[len(varint(size)) :] for n, cell in enumerate(cells)]
+    places = [PAGE - sum(map(len, cells[: n + 1])) for n in range(len(cells))]
+    head = struct.pack(">BHHHB", 10 if table == "metadata" else 13, 0, len(cells), places[-1], 0)
+    leaf = (head + struct.pack(f">{len(places)}H", *places)).ljust(places[-1], b"\0") + b"".join(reversed(cells))
+    for number in range(1, pages + 1):
+        data += struct.pack(">I", chain + number if number < pages else 0).ljust(PAGE, b" ")
+    data[(root - 1) * PAGE : root * PAGE] = leaf
+    struct.pack_into(">I", data, 28, len(data) // PAGE)
+    path.write_bytes(data)
+    return path
+
+
+def test_rows_of_sqlite_that_share_their_pages_are_refused_before_they_are_more_than_the_file(tmp_path: Path) -> None:
+    size = 489 + 250 * (PAGE - 4)
+    path = sharing(forged(tmp_path / "shards.dprompt"), "shards", [blob_head(size)] * 3, size)
+    with dp.FileBackend(path) as backend:
+        assert len(backend.pack.store.get_range(Table.SHARDS, 1, 2)[0][1]) == size - len(blob_head(size))
+        with pytest.raises(CorruptPackError, match="shards: rows 0 to 2: more than a pack has"):
+            backend.pack.store.get_range(Table.SHARDS, 0, 3)
+    heads = [b"\x05\x0f" + varint(2 * (size - 6) + 13) + bytes((number,)) for number in range(1, 5)]
+    path = sharing(forged(tmp_path / "metadata.dprompt"), "metadata", heads, size)
+    with pytest.raises(CorruptPackError, match="metadata: more than a pack has"):
+        dp.open(path)
+
+
+def blob_head(size: int) -> bytes:
+    """The beginning of a row of a null and a blob, which are so many bytes with it."""
+    return b"\x05\0" + varint(2 * (size - 5) + 12)
+
+
+def test_rows_of_lmdb_that_share_their_pages_are_refused_before_they_are_more_than_the_file(tmp_path: Path) -> None:
+    names, size = [f"x{number:02}" for number in range(50)], 5_000_000
+    path = forged(tmp_path / "a.dprompt", engine="lmdb", metadata=dict.fromkeys(names, " " * 3_000) | {"y": " " * size})
+    data = path.read_bytes()
+    at = data.index(struct.pack("<HHHH", size & 0xFFFF, size >> 16, 1, 1) + b"y")
+    shared = data[at + 9 : at + 17]
+    for name in names:
+        at = data.index(struct.pack("<HHHH", 3_000, 0, 1, 3) + name.encode())
+        node = struct.pack("<HHHH", size & 0xFFFF, size >> 16, 1, 3) + name.encode() + shared
+        data = data[:at] + node + data[at + len(node) :]
+    path.write_bytes(data)
+    said = read_all([path])["a"]
+    assert re.fullmatch(rf"refused: {re.escape(str(path))}: metadata: page \d+: rows of more bytes than .*", said), said
 
 
 @pytest.mark.parametrize("flag", ["dupsort", "integerkey", "reverse_key", "dupfixed"])

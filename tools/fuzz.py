@@ -31,7 +31,7 @@ import distributed_prompt as dp
 from distributed_prompt import grep, notices, regex
 from distributed_prompt import re as prompt_re
 from distributed_prompt.backends import ranges
-from distributed_prompt.backends.blocks import Manifest, block_count, plan
+from distributed_prompt.backends.blocks import Sidecar, block_count, plan
 from distributed_prompt.backends.pages import Pages
 from distributed_prompt.errors import CorruptPackError, DPromptError
 from distributed_prompt.line_pattern import LinePattern
@@ -587,8 +587,8 @@ def make_sidecar(chance: random.Random) -> Case:
     for _ in range(2):
         size, block = chance.choice((1, 100, 101, 2**40)), chance.choice((1, 100, 2**40))
         count = min(block_count(size, block), 5)
-        manifest = Manifest('"e"', size, block, tuple(f"{chance.randrange(3):032x}" for _ in range(count)))
-        fields = json.loads(manifest.encode())
+        sidecar = Sidecar('"e"', size, block, tuple(f"{chance.randrange(3):032x}" for _ in range(count)))
+        fields = json.loads(sidecar.encode())
         if chance.randrange(2):
             odd: tuple[Any, ...] = (
                 None,
@@ -613,14 +613,14 @@ def make_sidecar(chance: random.Random) -> Case:
 
 
 def run_sidecar(case: Case) -> None:
-    """Either no manifest, or one that makes sense; plans name every block once."""
-    found = [Manifest.parse(bytes.fromhex(data)) for data in case]
-    for manifest in filter(None, found):
-        expect(len(manifest.hashes), block_count(manifest.size_bytes, manifest.block_bytes), "blocks")
+    """Either no sidecar, or one that makes sense; plans name every block once."""
+    found = [Sidecar.parse(bytes.fromhex(data)) for data in case]
+    for sidecar in filter(None, found):
+        expect(len(sidecar.hashes), block_count(sidecar.size_bytes, sidecar.block_bytes), "blocks")
         with suppress(UnicodeEncodeError):
-            expect(Manifest.parse(manifest.encode()), manifest, "again")
-        made = plan(manifest, found[1])
-        expect(sorted(made.move + made.keep), list(range(len(manifest.hashes))), "plan")
+            expect(Sidecar.parse(sidecar.encode()), sidecar, "again")
+        made = plan(sidecar, found[1])
+        expect(sorted(made.move + made.keep), list(range(len(sidecar.hashes))), "plan")
 
 
 # Notices

@@ -56,7 +56,7 @@ def digits(state: "hashlib._Hash") -> str:
     return state.hexdigest()[: 2 * _HASH_BYTES]
 
 
-class Manifest(NamedTuple):
+class Sidecar(NamedTuple):
     """What the sidecar of an object says.
 
     Attributes:
@@ -73,7 +73,7 @@ class Manifest(NamedTuple):
 
     @classmethod
     def parse(cls, data: bytes) -> Self | None:
-        """The manifest in a sidecar's bytes; None if they hold no manifest, or one of a newer version."""
+        """What a sidecar's bytes say; None if they are none, or of a newer version."""
         try:
             found = json.loads(data)
         except (ValueError, RecursionError):
@@ -120,7 +120,7 @@ class Plan(NamedTuple):
     keep: tuple[int, ...]
 
 
-def plan(wanted: Manifest, there: Manifest | None) -> Plan:
+def plan(wanted: Sidecar, there: Sidecar | None) -> Plan:
     """Which blocks of ``wanted`` must be moved to where ``there`` is."""
     blocks = range(len(wanted.hashes))
     if there is None or there.block_bytes != wanted.block_bytes:
@@ -218,9 +218,9 @@ class BlockFile:
         """The hashes of some blocks. Cost: these blocks, on all cores."""
         return map(digits, map_ahead(partial(self._digest, block_bytes=block_bytes, new=new_hash), blocks))
 
-    def manifest(self, etag: str, block_bytes: int) -> Manifest:
+    def sidecar(self, etag: str, block_bytes: int) -> Sidecar:
         """What a sidecar would say of this file. Cost: as ``hashes``."""
-        return Manifest(etag, self.size_bytes, block_bytes, self.hashes(block_bytes))
+        return Sidecar(etag, self.size_bytes, block_bytes, self.hashes(block_bytes))
 
     def md5s(self, blocks: Iterable[int], block_bytes: int) -> Iterable[str]:
         """The MD5 of some blocks, which is what a server says of a part. Cost: these blocks, on all cores."""

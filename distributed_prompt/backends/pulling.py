@@ -71,11 +71,11 @@ class Pulling:
         self._remote = remote
         self._place = remote.place
         self._state = remote.state
-        self._manifest = remote.manifest
+        self._sidecar = remote.sidecar
         self._path = path
         self._pool = pool
         self._progress = progress
-        self._block_bytes = remote.manifest.block_bytes if remote.manifest else block_size(remote.state.size_bytes)
+        self._block_bytes = remote.sidecar.block_bytes if remote.sidecar else block_size(remote.state.size_bytes)
         self._blocks = block_count(remote.state.size_bytes, self._block_bytes)
 
     def run(self, *, dry_run: bool, overwrite: bool) -> PullResult:
@@ -86,7 +86,7 @@ class Pulling:
             if local and are_equal(local, self._remote):
                 self._report(self._state.size_bytes)
                 return PullResult("up to date", self._state.size_bytes, 0, 0, self._blocks, 0)
-            if not self._manifest:
+            if not self._sidecar:
                 check_is_pack(self._place, self._state)
             todo = self._plan(local)
             if not dry_run:
@@ -102,9 +102,9 @@ class Pulling:
         return PullResult(status, self._state.size_bytes, received_bytes, copied_bytes, self._blocks, len(todo.move))
 
     def _plan(self, local: BlockFile | None) -> Plan:
-        if self._manifest is None:
+        if self._sidecar is None:
             return Plan(tuple(range(self._blocks)), ())
-        return plan(self._manifest, local.manifest("", self._block_bytes) if local and local.size_bytes else None)
+        return plan(self._sidecar, local.sidecar("", self._block_bytes) if local and local.size_bytes else None)
 
     def _report(self, done: int) -> None:
         if self._progress:
@@ -181,7 +181,7 @@ class Pulling:
         if at != start + count:
             message = f"{place.address}: {place.server()} ends its answers early"
             raise _BrokenOffError(message)
-        if self._manifest and self._manifest.hashes[block] != digits(state):
+        if self._sidecar and self._sidecar.hashes[block] != digits(state):
             message = f"{place.address}: block {block} of {self._block_bytes:,} bytes is not what its hash says"
             raise CorruptPackError(message)
         return count

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from distributed_prompt.backends.blocks import (
     BlockFile,
-    Manifest,
     Plan,
+    Sidecar,
     block_count,
     block_range,
     block_size,
@@ -96,17 +96,17 @@ class Pushing:
 
     def run(self, *, dry_run: bool, abort_uploads: bool = False) -> PushResult:
         """Do it, or say what would be done. Raises as ``sync.push``."""
-        _, state, manifest = self._remote
+        _, state, sidecar = self._remote
         if are_equal(self._local, self._remote):
-            if state and not manifest and not dry_run:
+            if state and not sidecar and not dry_run:
                 with suppress(AccessError):
-                    put_sidecar(self._place, self._local.manifest(state.etag, self._block_bytes))
+                    put_sidecar(self._place, self._local.sidecar(state.etag, self._block_bytes))
             self._report(self._size)
             return PushResult("up to date", self._size, 0, 0, self._blocks, 0)
         if self._place.is_anonymous:
             message = f"{self._place.address}: pushing needs credentials; {CREDENTIALS_HINT}"
             raise AccessError(message)
-        if state and not manifest and not self._force:
+        if state and not sidecar and not self._force:
             self._check_old(state)
         todo = self._plan()
         if dry_run:
@@ -114,7 +114,7 @@ class Pushing:
         etag, sent = self._put() if self._blocks == 1 else self._upload(abort_uploads=abort_uploads)
         hashes = tuple(self._hashes[block] for block in range(self._blocks))
         if etag:
-            put_sidecar(self._place, Manifest(etag, self._size, self._block_bytes, hashes))
+            put_sidecar(self._place, Sidecar(etag, self._size, self._block_bytes, hashes))
         return self._result("pushed", sent)
 
     def _check_old(self, state: ObjectState) -> None:
@@ -126,10 +126,10 @@ class Pushing:
 
     def _plan(self) -> Plan:
         """What to send, if there is a choice; else blocks are hashed when they are sent, so read once."""
-        manifest = self._remote.manifest
-        if manifest is None or manifest.block_bytes != self._block_bytes:
+        sidecar = self._remote.sidecar
+        if sidecar is None or sidecar.block_bytes != self._block_bytes:
             return Plan(tuple(range(self._blocks)), ())
-        todo = plan(self._local.manifest("", self._block_bytes), manifest)
+        todo = plan(self._local.sidecar("", self._block_bytes), sidecar)
         self._hashes.update(enumerate(self._local.hashes(self._block_bytes)))
         self._copies = frozenset(todo.keep)
         return todo

@@ -8,7 +8,7 @@ from distributed_prompt.backends.blocks import (
     SIDECAR_BYTES,
     SIDECAR_SUFFIX,
     BlockFile,
-    Manifest,
+    Sidecar,
     block_count,
     block_size,
     joined_etag,
@@ -26,48 +26,48 @@ class Remote(NamedTuple):
     Attributes:
         place: where it is, and who asks for it.
         state: what it was; None if there was none.
-        manifest: its hashes, if it has any that are its own.
+        sidecar: its hashes, if it has any that are its own.
     """
 
     place: S3Object
     state: ObjectState | None
-    manifest: Manifest | None
+    sidecar: Sidecar | None
 
 
 def look(place: S3Object, pool: ThreadPoolExecutor) -> Remote:
     """Ask for the object and for its hashes at the same time."""
-    sidecar = pool.submit(_sidecar, place)
+    asked = pool.submit(_sidecar, place)
     state = place.head()
-    manifest = sidecar.result()
-    if state is None or manifest is None or (manifest.etag, manifest.size_bytes) != (state.etag, state.size_bytes):
+    sidecar = asked.result()
+    if state is None or sidecar is None or (sidecar.etag, sidecar.size_bytes) != (state.etag, state.size_bytes):
         return Remote(place, state, None)
-    return Remote(place, state, manifest)
+    return Remote(place, state, sidecar)
 
 
-def _sidecar(place: S3Object) -> Manifest | None:
+def _sidecar(place: S3Object) -> Sidecar | None:
     side = place.sibling(SIDECAR_SUFFIX)
     try:
         with typed(side), closing(side.client.get_object(Bucket=side.bucket, Key=side.key)["Body"]) as body:
-            return Manifest.parse(body.read(SIDECAR_BYTES))
+            return Sidecar.parse(body.read(SIDECAR_BYTES))
     except (PackNotFoundError, AccessError):
         # A server that lets nobody list a bucket forbids what is not there.
         return None
 
 
-def put_sidecar(place: S3Object, manifest: Manifest) -> None:
+def put_sidecar(place: S3Object, sidecar: Sidecar) -> None:
     """Lay hashes beside an object. Those that come too late name another ETag, so nobody heeds them."""
     side = place.sibling(SIDECAR_SUFFIX)
     with typed(side):
-        side.client.put_object(Bucket=side.bucket, Key=side.key, Body=manifest.encode(), ContentType="application/json")
+        side.client.put_object(Bucket=side.bucket, Key=side.key, Body=sidecar.encode(), ContentType="application/json")
 
 
 def are_equal(local: BlockFile, remote: Remote) -> bool:
     """Whether the object is known to be what the file is; without hashes, its ETag may tell."""
-    _, state, manifest = remote
+    _, state, sidecar = remote
     if state is None or state.size_bytes != local.size_bytes:
         return False
-    if manifest:
-        return manifest.hashes == local.hashes(manifest.block_bytes)
+    if sidecar:
+        return sidecar.hashes == local.hashes(sidecar.block_bytes)
     block_bytes = block_size(local.size_bytes)
     blocks = block_count(local.size_bytes, block_bytes)
     if state.etag.partition("-")[2] != (str(blocks) if blocks > 1 else ""):

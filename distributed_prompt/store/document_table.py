@@ -50,17 +50,13 @@ class DocumentTable:
             yield from batch
 
     def batches(self) -> Iterator[Batch]:
-        """All batches in order."""
-        for number in range(batch_count(self._count)):
-            yield _get_batch(self._store, self._count, number)
-
-    def batch(self, number: int) -> Batch:
-        """One batch.
+        """All batches in order.
 
         Raises:
-            CorruptPackError: it is missing, damaged, or not what the metadata says.
+            CorruptPackError: one is missing, damaged, or not what the metadata says.
         """
-        return self._batch(number)
+        for number in range(batch_count(self._count)):
+            yield _get_batch(self._store, self._count, number)
 
     def row(self, number: int) -> bytes | None:
         """A batch as it is stored."""

@@ -49,6 +49,7 @@ WIDTHS = (0, 1, 2, 4)
 MOST_ROWS = 64
 MOST_BYTES = 2**26
 _CODEC = "zstd"
+_MAX_CHARACTER_BYTES = 4
 _DIGESTS = ("documents_digest", "root_digest")
 _LENGTHS = struct.Struct("<QQ")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -180,9 +181,22 @@ def _check(metadata: Metadata, name: str) -> None:
         wrong.append("level")
     if metadata.width not in WIDTHS:
         wrong.append("width")
-    if wrong:
+    if wrong := wrong or _wrong_counts(metadata):
         message = f"{name}: metadata: {wrong[0]} {getattr(metadata, wrong[0])} cannot be"
         raise CorruptPackError(message)
+
+
+def _wrong_counts(metadata: Metadata) -> list[str]:
+    """Which counts no text of this length can have: work and memory go by them before any text is read."""
+    length, newlines = metadata.length, metadata.newlines
+    # A last line without a newline has another character.
+    most_lines = newlines + (newlines < length)
+    are_right = {
+        "utf8_bytes": length <= metadata.utf8_bytes <= _MAX_CHARACTER_BYTES * length,
+        "newlines": newlines <= length,
+        "lines": max(newlines, length > 0) <= metadata.lines <= most_lines,
+    }
+    return [name for name, is_right in are_right.items() if not is_right]
 
 
 def _checksum(rows: Mapping[str, str]) -> str:

@@ -129,22 +129,22 @@ class SqliteStore(Store):
             raise CorruptPackError(message)
         self._tables = frozenset(found)
 
-    def _query(self, where: str, sql: str, bindings: tuple[int, ...] = ()) -> list[tuple[Any, ...]]:
+    def _query(self, where: str, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a few tables with few. The connection goes back even when the query fails."""
         connection = self._lease()
         try:
             rows: list[tuple[Any, ...]] = []
             left = min(self._origin.size_bytes, MOST_BYTES)
-            for row in connection.execute(sql, bindings):
+            for row in connection.execute(sql):
                 left -= _characters(row)
                 if len(rows) == MOST_ROWS or left < 0:
                     raise self._too_much(where)
                 rows.append(row)
-            return rows
         except (apsw.Error, UnicodeDecodeError) as error:
             raise self._failure(error, where) from error
         finally:
             self._release(connection)
+        return rows
 
     def _ascending(self, where: str, sql: str, bindings: tuple[int, ...] = ()) -> Generator[tuple[Any, ...]]:
         """Rows whose keys ascend: pages that lead to the same ones again and again would give rows without end."""
@@ -163,7 +163,7 @@ class SqliteStore(Store):
             self._release(connection)
 
     def _too_much(self, where: str) -> CorruptPackError:
-        """The error for rows that are together more than the file, or than a pack has: all may lead to the same pages."""
+        """The error for rows that are together more than a pack has, or than the file: all may lead to one value."""
         return CorruptPackError(f"{self.name}: {where}: more than a pack has")
 
     def _failure(self, error: Exception, where: str = "opening") -> DPromptError:

@@ -10,8 +10,6 @@ from distributed_prompt.derived.base import OPEN_END
 from distributed_prompt.errors import ArgumentError
 from distributed_prompt.geometry import resolve
 from distributed_prompt.strings.base import Index, TextBase, View, plain
-from distributed_prompt.text import search
-from distributed_prompt.text.literal import Literal
 
 
 class Searches(TextBase[View]):
@@ -102,7 +100,7 @@ class Searches(TextBase[View]):
             start: as in :meth:`find`.
             end: as in :meth:`find`.
             ignore_case: compare as ``re.IGNORECASE`` does.
-            executor: as in :meth:`find`; it is sent the text.
+            executor: as in :meth:`find`.
 
         Cost: shards up to the last offset taken, once, a few MB a core.
         """
@@ -111,11 +109,10 @@ class Searches(TextBase[View]):
         if not sub:
             message = "find_all(): empty substring"
             raise ArgumentError(message)
-        if ignore_case:
-            base = self._start
-            found = finding.find_all_ignoring_case(self._characters, sub, base + first, base + last, executor)
-            return (offset - base for offset in found) if base else found
-        return search.occurrences(self._pieces(first, last, [Literal(sub)], executor), sub)
+        base = self._start
+        find = finding.find_all_ignoring_case if ignore_case else finding.find_all
+        found = find(self._characters, sub, base + first, base + last, executor)
+        return (offset - base for offset in found) if base else found
 
     def _bounds(self, method: str, sub: str, start: Index, end: Index) -> tuple[int, int]:
         """The local range that a search looks at, which may be turned round; raises what ``str`` raises."""

@@ -50,14 +50,12 @@ class HitWindows:
         reach: Reach,
         literals: tuple[Literal, ...],
         first: int,
-        limit: int = CONTEXT_LIMIT,
     ) -> None:
         """Take a pattern, what its attempts can read, what they need, and where the first may begin."""
         self.next = first
         self._pattern = pattern
         self._reach = reach
         self.literals = literals
-        self._limit = limit
 
     def matches(self, part: Part, start: int, *, may_go_on: bool) -> Iterator[ShiftedMatch]:
         """Those that have a hit which begins in a part. To be taken whole before the next part.
@@ -101,9 +99,9 @@ class HitWindows:
                 return max(earliest, hit - needed)
             if len(text) < wanted:
                 return origin
-            if wanted >= self._limit:
+            if wanted >= CONTEXT_LIMIT:
                 raise TooFarError
-            wanted = min(4 * wanted, self._limit)
+            wanted = min(4 * wanted, CONTEXT_LIMIT)
 
     def _last_read(self, part: Part, hit: int) -> int:
         """Up to where an attempt can read that begins at a hit or before it, and gets to it."""
@@ -115,9 +113,9 @@ class HitWindows:
                 return hit + needed
             if len(text) < wanted:
                 return hit + len(text)
-            if wanted >= self._limit:
+            if wanted >= CONTEXT_LIMIT:
                 raise TooFarError
-            wanted = min(4 * wanted, self._limit)
+            wanted = min(4 * wanted, CONTEXT_LIMIT)
 
 
 def _between(part: Part, first: int, last: int) -> tuple[str, int]:

@@ -11,6 +11,7 @@ A piece is forgotten (``del``) before the next one is asked for: that one then t
 it is still in the processor's cache.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -37,23 +38,6 @@ class Scan(NamedTuple):
     tail: bytes
     value: int
     piece: Piece | None = None
-
-
-def find(pieces: Iterable[Piece], needle: str) -> int:
-    """Offset of the first occurrence in consecutive pieces, or -1. Stops at the piece where a match ends."""
-    return join_first((scan_first(needle, [piece]) for piece in pieces), needle).value
-
-
-def rfind(pieces: Iterable[Piece], needle: str) -> int:
-    """Offset of the last occurrence, or -1; the pieces come in *descending* order."""
-    return join_last((scan_last(needle, [piece]) for piece in pieces), needle).value
-
-
-def count(pieces: Iterable[Piece], needle: str) -> int:
-    """Number of non-overlapping occurrences in consecutive pieces, as ``str.count`` counts them."""
-    if overlaps_itself(needle):
-        return sum(1 for _ in occurrences(pieces, needle))
-    return join_counts((scan_count(needle, [piece]) for piece in pieces), needle)
 
 
 def scan_first(needle: str, pieces: Iterable[Piece]) -> Scan:
@@ -157,6 +141,43 @@ def join_counts(scans: Iterable[Scan], needle: str) -> int:
         tail = _last(tail, scan.tail, 0, len(target) - 1)
         stop = scan.stop
     return total
+
+
+class Located(NamedTuple):
+    """All occurrences within one run of pieces; the other attributes are as of :class:`Scan`.
+
+    Attributes:
+        offsets: of the occurrences, ascending.
+    """
+
+    start: int
+    stop: int
+    head: bytes
+    tail: bytes
+    offsets: "array[int]"
+
+
+def scan_all(needle: str, pieces: Iterable[Piece]) -> Located:
+    """The occurrences within a run; for needles that cannot overlap themselves."""
+    edges = _RunEdges(len(encode(needle)) - 1)
+    offsets = array("q", occurrences(edges.ascending(pieces), needle))
+    return Located(edges.start, edges.stop, edges.head, edges.tail, offsets)
+
+
+def join_all(runs: Iterable[Located], needle: str) -> Iterator[int]:
+    """The occurrences over consecutive runs; for needles that cannot overlap themselves."""
+    target = encode(needle)
+    tail, stop = b"", 0
+    for run in runs:
+        if run.start != stop:
+            tail = b""
+        seam = tail + run.head
+        position = seam.find(target) if tail else -1
+        if position >= 0:
+            yield run.start - _characters(seam[position : len(tail)])
+        yield from run.offsets
+        tail = _last(tail, run.tail, 0, len(target) - 1)
+        stop = run.stop
 
 
 def overlaps_itself(needle: str) -> bool:

@@ -1,4 +1,4 @@
-"""Blocks, manifests and plans: no server is needed."""
+"""Blocks, sidecars and plans: no server is needed."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from distributed_prompt.backends import blocks
 from distributed_prompt.backends.blocks import (
     BlockFile,
-    Manifest,
+    Sidecar,
     block_count,
     block_range,
     block_size,
@@ -50,15 +50,15 @@ def test_blocks_cover_the_file_once(size_bytes: int, block_bytes: int) -> None:
 
 @given(st.lists(st.sampled_from(HASHES), min_size=1, max_size=8), st.integers(1, 9), st.text(max_size=9))
 def test_manifest_comes_back(hashes: list[str], last_bytes: int, etag: str) -> None:
-    manifest = Manifest(etag, 9 * (len(hashes) - 1) + last_bytes, 9, tuple(hashes))
-    assert Manifest.parse(manifest.encode()) == manifest
+    sidecar = Sidecar(etag, 9 * (len(hashes) - 1) + last_bytes, 9, tuple(hashes))
+    assert Sidecar.parse(sidecar.encode()) == sidecar
 
 
 GOOD: dict[str, Any] = {"version": 1, "etag": "a", "size": 20, "block": 10, "hashes": [HASHES[0], HASHES[1]]}
 
 
 def test_good_manifest() -> None:
-    assert Manifest.parse(json.dumps(GOOD).encode()) == Manifest("a", 20, 10, HASHES[:2])
+    assert Sidecar.parse(json.dumps(GOOD).encode()) == Sidecar("a", 20, 10, HASHES[:2])
 
 
 @pytest.mark.parametrize(
@@ -90,31 +90,31 @@ def test_good_manifest() -> None:
     ],
 )
 def test_no_manifest(change: dict[str, Any]) -> None:
-    assert Manifest.parse(json.dumps(GOOD | change).encode()) is None
+    assert Sidecar.parse(json.dumps(GOOD | change).encode()) is None
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"null", b"[]", b"\xff\xfe", b"{" * 100_000, b"[" * 100_000, b"<html>", b"1e999"]
 )
 def test_no_json(data: bytes) -> None:
-    assert Manifest.parse(data) is None
+    assert Sidecar.parse(data) is None
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_manifest_or_none(data: bytes) -> None:
-    assert Manifest.parse(data) is None
+    assert Sidecar.parse(data) is None
 
 
 @given(st.lists(st.sampled_from(HASHES[:3]), min_size=1, max_size=9), st.lists(st.sampled_from(HASHES[:3]), max_size=9))
 def test_plan_keeps_what_is_equal(wanted: list[str], there: list[str]) -> None:
-    todo = plan(Manifest("", len(wanted), 1, tuple(wanted)), Manifest("", len(there), 1, tuple(there)))
+    todo = plan(Sidecar("", len(wanted), 1, tuple(wanted)), Sidecar("", len(there), 1, tuple(there)))
     assert sorted(todo.move + todo.keep) == list(range(len(wanted)))
     assert all(there[block] == wanted[block] for block in todo.keep)
     assert not any(there[block : block + 1] == [wanted[block]] for block in todo.move)
 
 
 def test_plan_without_a_common_grid() -> None:
-    wanted = Manifest("", 20, 10, HASHES[:2])
+    wanted = Sidecar("", 20, 10, HASHES[:2])
     assert plan(wanted, None) == ((0, 1), ())
     assert plan(wanted, wanted._replace(block_bytes=11)) == ((0, 1), ())
 
@@ -134,16 +134,16 @@ def test_hashes(tmp_path: Path, block_bytes: int) -> None:
         assert [bytes(file.read_into(buffer, block, block_bytes)) for block in range(len(cut))] == cut
         md5s = list(file.md5s(range(len(cut)), block_bytes))
         assert md5s == [hashlib.md5(block).hexdigest() for block in cut]  # noqa: S324  # what servers say
-        assert file.manifest("e", block_bytes) == Manifest("e", len(data), block_bytes, file.hashes(block_bytes))
+        assert file.sidecar("e", block_bytes) == Sidecar("e", len(data), block_bytes, file.hashes(block_bytes))
 
 
 def test_equal_files_differ_in_no_block_and_a_changed_byte_in_one(tmp_path: Path) -> None:
     data = bytearray(os.urandom(10_000))
     with BlockFile(write(tmp_path / "a", data)) as first:
-        one = first.manifest("", 1000)
+        one = first.sidecar("", 1000)
     data[4321] ^= 1
     with BlockFile(write(tmp_path / "b", data)) as second:
-        two = second.manifest("", 1000)
+        two = second.sidecar("", 1000)
     assert plan(one, one).move == ()
     assert plan(two, one).move == (4,)
 

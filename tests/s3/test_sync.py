@@ -27,7 +27,7 @@ from click.testing import CliRunner
 
 import distributed_prompt as dp
 from distributed_prompt.backends import blocks, pulling, pushing
-from distributed_prompt.backends.blocks import SIDECAR_SUFFIX, Manifest, block_count
+from distributed_prompt.backends.blocks import SIDECAR_SUFFIX, Sidecar, block_count
 from distributed_prompt.backends.s3_client import ObjectState, S3Object
 from distributed_prompt.backends.s3_errors import typed
 from distributed_prompt.backends.sync import PullResult, PushResult, pull, push, sync
@@ -118,8 +118,8 @@ def contents(client: Any, bucket: str, key: str = KEY) -> bytes:
         return bytes(body.read())
 
 
-def manifest(client: Any, bucket: str) -> Manifest | None:
-    return Manifest.parse(contents(client, bucket, KEY + SIDECAR_SUFFIX))
+def sidecar_of(client: Any, bucket: str) -> Sidecar | None:
+    return Sidecar.parse(contents(client, bucket, KEY + SIDECAR_SUFFIX))
 
 
 def uploads(client: Any, bucket: str) -> list[str]:
@@ -168,7 +168,7 @@ def test_first_push(packs: Packs, proxy_client: Any, proxy: FaultProxy, s3_clien
     assert operations(proxy)["UploadPart"] == count
     assert proxy.requests[-1].operation == "PutObject"
     assert uploads(s3_client, bucket) == []
-    sidecar = manifest(s3_client, bucket)
+    sidecar = sidecar_of(s3_client, bucket)
     assert sidecar
     assert sidecar.etag == s3_client.head_object(Bucket=bucket, Key=KEY)["ETag"].strip('"')
 
@@ -290,7 +290,7 @@ def test_what_is_no_pack_is_overwritten_only_by_force(packs: Packs, s3_client: A
 # Hashes beside the object
 
 
-def spoiled(sidecar: Manifest, how: str) -> bytes:
+def spoiled(sidecar: Sidecar, how: str) -> bytes:
     """What may lie there instead of the right sidecar."""
     changed = {
         "etag": sidecar._replace(etag="0" * 32),
@@ -309,7 +309,7 @@ def test_without_the_right_hashes_all_is_moved(
     packs: Packs, s3_client: Any, bucket: str, address: str, tmp_path: Path, how: str
 ) -> None:
     push(packs.old, address, client=s3_client)
-    right = manifest(s3_client, bucket)
+    right = sidecar_of(s3_client, bucket)
     assert right
     if how == "missing":
         s3_client.delete_object(Bucket=bucket, Key=KEY + SIDECAR_SUFFIX)
@@ -331,7 +331,7 @@ def test_equal_without_hashes(packs: Packs, proxy_client: Any, proxy: FaultProxy
     s3_client.upload_file(str(packs.old), bucket, KEY)
     assert push(packs.old, address, client=proxy_client).status == "up to date"
     assert operations(proxy)["CreateMultipartUpload"] == 0
-    sidecar = manifest(s3_client, bucket)
+    sidecar = sidecar_of(s3_client, bucket)
     assert sidecar
     assert len(sidecar.hashes) == block_count(packs.old.stat().st_size, BLOCK_BYTES)
     assert push(packs.new, address, client=proxy_client).copied_bytes > 0
@@ -508,7 +508,7 @@ def test_going_on(packs: Packs, proxy_client: Any, proxy: FaultProxy, s3_client:
     assert (done[0], done[-1]) == (found.copied_bytes, found.size_bytes)
     assert contents(s3_client, bucket) == packs.old.read_bytes()
     assert uploads(s3_client, bucket) == []
-    sidecar = manifest(s3_client, bucket)
+    sidecar = sidecar_of(s3_client, bucket)
     with blocks.BlockFile(packs.old) as file:
         assert sidecar
         assert sidecar.hashes == file.hashes(BLOCK_BYTES)
@@ -795,7 +795,7 @@ def test_pull_what_is_not_what_its_hashes_say(
     packs: Packs, s3_client: Any, bucket: str, address: str, tmp_path: Path
 ) -> None:
     push(packs.old, address, client=s3_client)
-    right = manifest(s3_client, bucket)
+    right = sidecar_of(s3_client, bucket)
     assert right
     wrong = right._replace(hashes=(*right.hashes[:2], "0" * 32, *right.hashes[3:]))
     s3_client.put_object(Bucket=bucket, Key=KEY + SIDECAR_SUFFIX, Body=wrong.encode())

@@ -276,7 +276,7 @@ def test_a_damaged_batch_is_an_error_that_names_it(count: int) -> None:
             lambda: table.find(documents[-1].name),
             lambda: table.at(count - 1),
             lambda: list(table),
-            lambda: table.batch(last),
+            lambda: table._batch(last),
         ):
             with pytest.raises(CorruptPackError, match=f"^pack: documents: batch {last}: checksum"):
                 use()
@@ -292,10 +292,10 @@ def test_a_batch_of_another_number_of_documents_is_an_error_that_names_it(length
         if length:
             put(store, number, create_batch(number, documents[:length]))
             with pytest.raises(CorruptPackError, match=f"batch {number}: {length} documents, expected {expected}$"):
-                table.batch(number)
+                table._batch(number)
     del store._tables[Table.DOCUMENTS][1]
     with pytest.raises(CorruptPackError, match=r"^pack: documents: batch 1: missing$"):
-        table.batch(1)
+        table._batch(1)
 
 
 def test_damaged_names_are_an_error_that_names_their_row() -> None:

@@ -242,7 +242,7 @@ def test_full_batches_of_another_pack_make_the_same_table_as_their_documents() -
     store = MemoryStore("pack")
     writer = DocumentsWriter(store)
     for number in range(2):
-        writer.add_batch(old.batch(number), old.row(number) or b"")
+        writer.add_batch(old._batch(number), old.row(number) or b"")
     assert writer.count == 512
     for document in numbered(900)[512:]:
         writer.add(document)

@@ -472,8 +472,36 @@ def test_a_row_and_a_range_of_one_row_agree_whatever_a_branch_says(separator: by
 def test_a_large_value_that_cannot_be_where_it_is_said_to_be_is_refused(number: int, size: int) -> None:
     pages = forged(pack_page(2, LEAF, [large(b"b", number, size)]), overflow(3, b"v" * 5_000), bytes(PAGE))
     for use in (lambda: list(pages.rows(Tree(2, 1), b"", None)), lambda: pages.get(Tree(2, 1), b"b")):
-        with pytest.raises(CorruptPackError, match=f"page {number}:"):
+        with pytest.raises(CorruptPackError, match=f"page {number}:|more bytes than a pack has"):
             use()
+
+
+def test_rows_that_share_a_value_are_refused_before_they_are_more_than_the_file() -> None:
+    value = random.Random(1).randbytes(60_000)  # noqa: S311  # any bytes
+    nodes = [large(number_key(number), 3, len(value)) for number in range(100)]
+    pages = forged(pack_page(2, LEAF, nodes), overflow(3, value))
+    assert pages.get(Tree(2, 1), number_key(99)) == value
+    assert list(pages.keys(Tree(2, 1))) == [number_key(number) for number in range(100)]
+    rows = pages.rows(Tree(2, 1), b"", None)
+    assert next(rows) == (number_key(0), value)
+    with pytest.raises(CorruptPackError, match="page 2: rows of more bytes than a pack has"):
+        next(rows)
+    with pytest.raises(CorruptPackError, match="page 2: rows of more bytes than a pack has"):
+        next(pages.rows(Tree(2, 1), b"", None, len(value)))
+    assert next(pages.rows(Tree(2, 1), b"", None, len(value) + 8)) == (number_key(0), value)
+
+
+def test_keys_that_share_bytes_are_refused() -> None:
+    """Nodes every eight bytes, each with all that follows as its key: a page could hold megabytes of keys."""
+    key_bytes = 2_000
+    nodes = b"".join(struct.pack("<HHHH", 0, 0, 0, key_bytes - 8 * number) for number in range(100))
+    body = (nodes + bytes(key_bytes)).rjust(PAGE)
+    places = range(body.index(nodes), body.index(nodes) + len(nodes), 8)
+    head = struct.pack("<QHHHH", 2, 0, LEAF, 16 + 2 * len(places), places[0])
+    order = sorted(places, key=lambda place: body[place + 8 :])
+    pages = forged(head + struct.pack(f"<{len(order)}H", *order) + body[16 + 2 * len(order) :])
+    with pytest.raises(CorruptPackError, match=r"page 2: a key of \d+ bytes cannot be"):
+        list(pages.keys(Tree(2, 1)))
 
 
 @pytest.mark.parametrize(

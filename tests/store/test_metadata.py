@@ -58,7 +58,7 @@ def all_metadata(draw: st.DrawFn) -> Metadata:
         shards=shard_count(length, shard_size),
         utf8_bytes=draw(st.integers(length, 4 * length)),
         newlines=newlines,
-        lines=newlines + draw(st.integers(0, 1 if newlines < length else 0)),
+        lines=max(newlines, length > 0) + draw(st.integers(0, 1 if 0 < newlines < length else 0)),
         width=draw(st.sampled_from([0, 1, 2, 4])),
         level=draw(st.integers(1, 22)),
         documents=draw(st.integers(0, 10**6)),
@@ -194,6 +194,14 @@ def test_a_format_version_that_is_none_is_refused(version: str | None) -> None:
         ("width", "3"),
         ("width", "5"),
         ("width", "8"),
+        ("utf8_bytes", "0"),
+        ("utf8_bytes", "1000002"),
+        ("utf8_bytes", "4000013"),
+        ("newlines", "1000004"),
+        ("newlines", str(2**63 - 1)),
+        ("lines", "19999"),
+        ("lines", "20002"),
+        ("lines", str(2**63 - 1)),
         ("root_digest", None),
         ("root_digest", ""),
         ("root_digest", "z" * 64),
@@ -204,6 +212,31 @@ def test_a_format_version_that_is_none_is_refused(version: str | None) -> None:
 def test_a_value_that_cannot_be_is_damage(field: str, value: str | None) -> None:
     with pytest.raises(CorruptPackError, match=re.escape(NAME)):
         parse_metadata(changed(**{field: value}), NAME)
+
+
+@pytest.mark.parametrize(
+    ("length", "newlines", "lines", "is_right"),
+    [
+        (0, 0, 0, True),
+        (0, 0, 1, False),
+        (1, 0, 0, False),
+        (1, 0, 1, True),
+        (1, 1, 1, True),
+        (1, 1, 2, False),
+        (3, 2, 2, True),
+        (3, 2, 3, True),
+        (3, 2, 1, False),
+        (3, 2, 4, False),
+    ],
+)
+def test_lines_are_as_many_as_a_text_can_have(length: int, newlines: int, lines: int, *, is_right: bool) -> None:
+    counts = {"length": length, "newlines": newlines, "lines": lines, "utf8_bytes": length, "shards": int(length > 0)}
+    rows = changed(**{name: str(count) for name, count in counts.items()})
+    if is_right:
+        assert parse_metadata(rows, NAME).lines == lines
+    else:
+        with pytest.raises(CorruptPackError, match=f"{re.escape(NAME)}: metadata: lines {lines} cannot be"):
+            parse_metadata(rows, NAME)
 
 
 @pytest.mark.parametrize("length", [2**63, 10**30, pytest.param(10**4_000, id="4000-digits")])
