@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from distributed_prompt.backends.http_backend import HttpBackend
     from distributed_prompt.backends.s3_backend import S3Backend
     from distributed_prompt.backends.sync import pull, push, sync
+    from distributed_prompt.collecting import collect
     from distributed_prompt.packing import PackInfo, ingest_file, ingest_string, pack
     from distributed_prompt.unpacking import unpack
     from distributed_prompt.verification import verify
@@ -37,6 +38,7 @@ __all__ = [
     "S3Backend",
     "add_index",
     "append",
+    "collect",
     "convert",
     "ingest_file",
     "ingest_string",
@@ -56,6 +58,7 @@ _HOMES = {
     "S3Backend": "backends.s3_backend",
     "add_index": "appending",
     "append": "appending",
+    "collect": "collecting",
     "convert": "appending",
     "ingest_file": "packing",
     "ingest_string": "packing",

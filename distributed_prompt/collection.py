@@ -6,9 +6,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from distributed_prompt.backends.addresses import is_remote, open_backend
 from distributed_prompt.backends.base import Backend
@@ -18,12 +18,13 @@ from distributed_prompt.characters import Characters, Stats
 from distributed_prompt.collected_documents import CollectedDocuments
 from distributed_prompt.errors import ClosedError, DPromptError
 from distributed_prompt.locks import Lock
-from distributed_prompt.manifest import EDGE, Manifest
+from distributed_prompt.manifest import Manifest
 from distributed_prompt.runs import Interest, Shifted, Task, map_tasks
+from distributed_prompt.seams import Seams, Stretch
 from distributed_prompt.shard_cache import DEFAULT_CACHE_BYTES, ShardCache
 from distributed_prompt.shards import Shards, check_digests, run_size
 from distributed_prompt.text.literal import Literal
-from distributed_prompt.text.pieces import Piece, encode
+from distributed_prompt.text.pieces import Piece
 
 Result = TypeVar("Result")
 Source = str | Backend
@@ -33,15 +34,6 @@ OPEN_PACKS = 64
 _LOCKS = 16
 _OPENED_AHEAD = 16
 _SAMPLED_PACKS = 4
-
-
-class _Stretch(NamedTuple):
-    """A range of one pack, in its own offsets, and what is looked for there; everything, if nothing."""
-
-    pack: int
-    start: int
-    stop: int
-    holding: Sequence[Literal]
 
 
 class Collection(Characters):
@@ -74,6 +66,7 @@ class Collection(Characters):
         self._address = address
         self._cache = ShardCache(cache_bytes)
         self._stops = list(accumulate(entry.length for entry in manifest.packs))
+        self._seams = Seams(manifest.packs, self._stops)
         self._newline_stops = list(accumulate(entry.newlines for entry in manifest.packs))
         self.part_size = max((entry.shard_size for entry in manifest.packs), default=1)
         self._is_closed = False
@@ -200,7 +193,7 @@ class Collection(Characters):
     def range_width(self, start: int, stop: int) -> int:
         """As the base class says; the manifest tells of packs wholly inside."""
         widest = 0
-        for pack, first, last, _ in self._stretches(start, stop):
+        for pack, first, last, _ in self._seams.stretches(start, stop):
             entry = self.manifest.packs[pack]
             if entry.width > widest:
                 is_whole = (first, last) == (0, entry.length)
@@ -286,10 +279,10 @@ class Collection(Characters):
             )
             done += last // shards.shard_size - first // shards.shard_size
 
-    def _coming(self, start: int, stop: int, literals: tuple[Literal, ...], *, reverse: bool) -> Iterator[_Stretch]:
+    def _coming(self, start: int, stop: int, literals: tuple[Literal, ...], *, reverse: bool) -> Iterator[Stretch]:
         """Stretches; those that follow and are far away are opened meanwhile, and what an index tells is fetched."""
-        stretches = self._stretches(start, stop, literals, reverse=reverse)
-        waiting: list[_Stretch] = []
+        stretches = self._seams.stretches(start, stop, literals, reverse=reverse)
+        waiting: list[Stretch] = []
         ahead = 1
         for stretch in stretches:
             waiting.append(stretch)
@@ -301,53 +294,12 @@ class Collection(Characters):
                 ahead = min(2 * ahead, _OPENED_AHEAD)
         yield from waiting
 
-    def _prepare(self, stretch: _Stretch) -> None:
+    def _prepare(self, stretch: Stretch) -> None:
         try:
             self.shards(stretch.pack).prepare(stretch.start, stretch.stop, stretch.holding)
         except DPromptError:
             # Whoever comes to need it meets the same, and says so.
             return
-
-    def _stretches(
-        self, start: int, stop: int, literals: tuple[Literal, ...] = (), *, reverse: bool = False
-    ) -> Iterator[_Stretch]:
-        """What lies in a range of each pack, cut where everything must be seen for the sake of a seam."""
-        if start >= stop:
-            return
-        packs = range(self._pack_of(start), self._pack_of(stop - 1) + 1)
-        for pack in reversed(packs) if reverse else packs:
-            base = self._start(pack)
-            low, high = max(start - base, 0), min(stop, self._stops[pack]) - base
-            borders = self._seen_whole(pack, literals) if literals else (0, high)
-            cuts = [low, *(border for border in borders if low < border < high), high]
-            ranges = list(pairwise(cuts))
-            for first, last in reversed(ranges) if reverse else ranges:
-                inside = borders[0] <= first and last <= borders[1]
-                if first < last:
-                    yield _Stretch(pack, first, last, literals if inside else ())
-
-    def _seen_whole(self, pack: int, literals: tuple[Literal, ...]) -> tuple[int, int]:
-        """What of a pack is not near a seam that an occurrence may lie across: all else must be seen."""
-        entry = self.manifest.packs[pack]
-        reach = max(len(literal.text) for literal in literals)
-        size = entry.shard_size
-        first, last = 0, entry.length
-        if self._may_cross(pack, literals):
-            first = -(-reach // size) * size
-        if self._may_cross(pack + 1, literals):
-            last = max(0, entry.length - reach) // size * size
-        return (first, last) if first < last else (entry.length, entry.length)
-
-    def _may_cross(self, pack: int, literals: tuple[Literal, ...]) -> bool:
-        """Whether an occurrence may begin before a pack and end in it, or behind it."""
-        packs = self.manifest.packs
-        if not 0 < pack < len(packs):
-            return False
-        tail, head = packs[pack - 1].tail, packs[pack].head
-        if tail is None or head is None or min(len(tail), len(head)) < EDGE:
-            return True
-        before, behind = encode(tail), encode(head)
-        return any(literal.may_begin_in(before) and literal.may_end_in(behind) for literal in literals)
 
     def lacking(self, literals: Sequence[Literal]) -> Callable[[int], int] | None:
         """As the base class says; indexes tell."""
@@ -362,12 +314,12 @@ class Collection(Characters):
             known[pack] = self.shards(pack).lacking(literals)
         lacks, base = known[pack], self._start(pack)
         characters = lacks(offset - base) if lacks else 0
-        first, last = self._seen_whole(pack, literals) if characters else (0, 0)
+        first, last = self._seams.between(pack, literals) if characters else (0, 0)
         return characters if first <= offset - base and offset - base + characters <= last else 0
 
     def parts_holding(self, start: int, stop: int, literals: Sequence[Literal]) -> int | None:
         """As the base class says; the indexes of the first few packs tell."""
-        stretches = list(self._stretches(start, min(stop, self.length)))[:_SAMPLED_PACKS]
+        stretches = list(self._seams.stretches(start, min(stop, self.length)))[:_SAMPLED_PACKS]
         counts = [self.shards(each.pack).parts_holding(each.start, each.stop, literals) for each in stretches]
         known = [count for count in counts if count is not None]
         return sum(known) if known and len(known) == len(counts) else None

@@ -4,6 +4,7 @@
 
     DPromptError
     ├── ArgumentError        (ValueError)         an argument is outside its range
+    │   └── NoDocumentError                       nothing of what was to be packed is text
     ├── AddressError         (ValueError)         no pack can be read at this address
     ├── PackNotFoundError    (FileNotFoundError)  nothing is at this address
     ├── OutputExistsError    (FileExistsError)    the output is there already
@@ -28,6 +29,10 @@ class DPromptError(Exception):
 
 class ArgumentError(DPromptError, ValueError):
     """An argument is outside its range; the message names it, its value and the range."""
+
+
+class NoDocumentError(ArgumentError):
+    """Nothing of what was to be packed is text."""
 
 
 class AddressError(DPromptError, ValueError):

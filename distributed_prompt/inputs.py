@@ -63,10 +63,10 @@ class Inputs:
                 self._files.append(FileSource(path))
 
     @classmethod
-    def of(cls, source: Source) -> Self:
-        """A single source, whatever its kind."""
+    def of(cls, *sources: Source) -> Self:
+        """Some sources, whatever their kinds."""
         inputs = object.__new__(cls)
-        inputs._selection, inputs._folders, inputs._files = Selection(), [], [source]  # its own
+        inputs._selection, inputs._folders, inputs._files = Selection(), [], [*sources]  # its own
         return inputs
 
     @property

@@ -41,6 +41,7 @@ class Joiner:
         *,
         header: str | None = None,
         keep_undecodable: bool = False,
+        goes_on: bool = False,
     ) -> None:
         """Take how to read; nothing is read yet.
 
@@ -50,10 +51,12 @@ class Joiner:
             taken: is given each document when its last character was read, before a shard that has any behind it.
             header: text before each document, on lines of its own; ``{name}`` stands for its name.
             keep_undecodable: keep bytes that are no text as lone surrogates.
+            goes_on: whether the text goes on in another pack, with a header if there are any.
         """
         self._decoding = decoding
         self._taken = taken
         self._header = header
+        self._goes_on = goes_on
         self._ways = [decoding]
         if keep_undecodable and decoding.errors == "strict":
             self._ways.append(replace(decoding, errors="surrogateescape"))
@@ -85,6 +88,8 @@ class Joiner:
                 if self._header is not None:
                     yield from self._add(self._header_of(source.name), None)
                 yield from self._document(reading)
+        if self._goes_on and self._header is not None and not self._cutter.ends_line:
+            yield from self._add("\n", None)
         yield from self._cutter.finish()
 
     def _reading(self, source: Source) -> "_Reading | None":

@@ -55,7 +55,6 @@ class LinePattern:
         is_exact = not any(literal.ignore_case for literal in self._required)
         self._literals = tuple(literal.text for literal in self._required) if is_exact else ()
         self.longest_literal = max((len(literal.text) for literal in self._required), default=0)
-        self._selects_empty = self.compiled.search("") is not None
 
     def literals(self, prompt: DistributedPrompt, start: int, stop: int) -> Iterator[int]:
         """Where in a range one of the literals is of which each selected line has one; may overlap others unseen.
@@ -93,8 +92,8 @@ class LinePattern:
             start = text.rfind("\n", start, first) + 1 or start
             stop = text.find("\n", last)
             stop = stop if stop >= 0 else length
-            # Behind the last newline there is no line. And versions differ in whether "\B" matches in an empty text.
-            if start < length and (start < stop or self._selects_empty):
+            # Behind the last newline there is no line.
+            if start < length:
                 yield start, stop, first, last
             start = stop + 1
 

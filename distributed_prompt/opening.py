@@ -3,10 +3,11 @@
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from distributed_prompt.backends.addresses import is_remote, open_backend
+from distributed_prompt.backends.addresses import is_remote, open_backend, opened
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.manifests import manifest_at, matching, read_manifest
 from distributed_prompt.characters import Characters
@@ -14,7 +15,7 @@ from distributed_prompt.collection import Collection, Source
 from distributed_prompt.errors import ArgumentError
 from distributed_prompt.manifest import EDGE, Manifest, PackEntry, placed
 from distributed_prompt.shard_cache import ShardCache
-from distributed_prompt.shards import Shards
+from distributed_prompt.shards import Shards, check_digests
 
 Address = str | os.PathLike[str]
 Addresses = Address | Iterable[Address | Backend]
@@ -22,8 +23,8 @@ Addresses = Address | Iterable[Address | Backend]
 _THREADS = 16
 
 
-class _Found(NamedTuple):
-    """A pack of a collection to be: an entry if a manifest has one, and the pack if it had to be opened."""
+class Member(NamedTuple):
+    """A pack of a collection, and its entry if a manifest has one."""
 
     source: Source
     entry: PackEntry | None = None
@@ -49,43 +50,68 @@ def open_characters(address: Addresses, cache_bytes: int) -> Characters:
     if manifest is None:
         return Shards(open_backend(place), ShardCache(cache_bytes))
     packs = list(_of_manifest(manifest))
-    return Collection(read_only(packs), [pack.source for pack in packs], cache_bytes, manifest)
+    return Collection(
+        Manifest(tuple(pack.entry for pack in packs if pack.entry)),
+        [pack.source for pack in packs],
+        cache_bytes,
+        manifest,
+    )
 
 
-def read_only(packs: Iterable[_Found]) -> Manifest:
-    """The entries of packs that all have one."""
-    return Manifest(tuple(pack.entry for pack in packs if pack.entry))
+def members(address: object) -> list[Member] | None:
+    """The packs of the manifest that an address names; None if it is no address of a manifest.
+
+    Raises:
+        DPromptError: the manifest cannot be read.
+    """
+    manifest = manifest_at(os.fspath(address)) if isinstance(address, str | os.PathLike) else None
+    return None if manifest is None else list(_of_manifest(manifest))
 
 
-def _of_manifest(address: str) -> Iterator[_Found]:
+@contextmanager
+def opened_member(member: Member) -> Iterator[Backend]:
+    """The pack of a member, opened for a while.
+
+    Raises:
+        PackChangedError: it is not the one that the manifest names.
+        DPromptError: as :func:`distributed_prompt.open`.
+    """
+    with opened(member.source) as backend:
+        if member.entry:
+            check_digests(backend, member.entry.digests)
+        yield backend
+
+
+def _of_manifest(address: str) -> Iterator[Member]:
     is_far = is_remote(address)
     for entry in read_manifest(address).packs:
-        yield _Found(placed(entry.address, address, is_far=is_far), entry)
+        yield Member(placed(entry.address, address, is_far=is_far), entry)
 
 
 def _collected(addresses: Iterable[Address | Backend], cache_bytes: int) -> Collection:
-    found: list[_Found] = []
+    found: list[Member] = []
     for address in addresses:
         if isinstance(address, Backend):
-            found.append(_Found(address))
+            found.append(Member(address))
             continue
         for place in matching(os.fspath(address)):
             manifest = manifest_at(place)
-            found += [_Found(_absolute(place))] if manifest is None else _of_manifest(manifest)
+            found += [Member(absolute(place))] if manifest is None else _of_manifest(manifest)
     if not found:
         message = "no pack: name at least one"
         raise ArgumentError(message)
-    packs = collect([pack.source for pack in found if pack.entry is None])
+    packs = entries_of([pack.source for pack in found if pack.entry is None])
     entries = iter(packs.packs)
     manifest_of_all = Manifest(tuple(pack.entry or next(entries) for pack in found))
     return Collection(manifest_of_all, [pack.source for pack in found], cache_bytes)
 
 
-def _absolute(place: str) -> str:
+def absolute(place: str) -> str:
+    """An address that means the same in any folder."""
     return place if is_remote(place) else str(Path(os.path.abspath(place)))  # noqa: PTH100  # as FileBackend has it
 
 
-def collect(sources: Iterable[Source], *, edges: bool = False) -> Manifest:
+def entries_of(sources: Iterable[Source], *, edges: bool = False) -> Manifest:
     """A manifest of packs, each of which is opened, several at a time.
 
     Args:

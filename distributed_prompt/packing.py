@@ -2,20 +2,22 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from distributed_prompt.backends.file_backend import PACK_NAME
 from distributed_prompt.backends.output import OutputFile
 from distributed_prompt.decoding import Decoding
-from distributed_prompt.errors import ArgumentError, DPromptError, OutputError
-from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size
+from distributed_prompt.errors import ArgumentError, DPromptError, NoDocumentError, OutputError
+from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size, shard_count
 from distributed_prompt.inputs import Inputs, LeftOut
 from distributed_prompt.joining import Joiner, Shard
+from distributed_prompt.parts import pack_parts
 from distributed_prompt.selection import Selection
 from distributed_prompt.sources import FileSource, TextSource
 from distributed_prompt.store.base import StoreWriter
@@ -47,6 +49,7 @@ class PackInfo:
         exact: whether ``unpack`` gives those bytes back.
         left_out: what was found in folders and not taken, and why.
         root_digest: names text, cut and compression.
+        packs: how many packs were made.
     """
 
     path: str
@@ -59,9 +62,10 @@ class PackInfo:
     exact: bool
     left_out: tuple[LeftOut, ...]
     root_digest: str
+    packs: int = 1
 
 
-def pack(
+def pack(  # noqa: PLR0913  # what a pack can be, and what many of them
     sources: Paths,
     output: str | os.PathLike[str],
     *,
@@ -78,6 +82,8 @@ def pack(
     newlines: str = "keep",
     overwrite: bool = False,
     progress: Progress | None = None,
+    part_bytes: int | None = None,
+    executor: Executor | None = None,
 ) -> PackInfo:
     r"""Pack text files, and all text files in folders, as the documents of one prompt.
 
@@ -88,10 +94,14 @@ def pack(
     In folders, files that are no text in the encoding, symbolic links and devices are left out, which the result
     lists. A file that is named itself is refused if it is no text.
 
+    An output that ends with a slash gets many packs, each of whole documents, and a manifest, written last, by which
+    :func:`distributed_prompt.open` opens them as one prompt. A second call finds the packs of one that was
+    interrupted, and makes the others.
+
     Args:
         sources: one path or several: files, folders, ``-`` for standard input, or a folder as the first version of
             this project wrote it, which is one document.
-        output: the pack to make; appears whole or not at all.
+        output: the pack to make; appears whole or not at all. For many packs a folder, or ``s3://bucket/prefix/``.
         header: text to put before each document, on lines of its own, ``{name}`` standing for its name. It belongs
             to no document.
         include: patterns as the shell's; only documents that match one are taken. One without a slash is compared
@@ -109,6 +119,9 @@ def pack(
         newlines: ``keep``, or ``universal`` to turn ``\r\n`` and ``\r`` into ``\n``, as ``open`` does.
         overwrite: replace an existing output.
         progress: called with bytes read so far and bytes in all, where known.
+        part_bytes: for many packs, how many bytes of the inputs go into one, unless one document has more; 2**30.
+        executor: for many packs, what makes them: any of ``concurrent.futures``, or a Dask client. Processes read the
+            inputs by the same paths.
 
     Raises:
         PackNotFoundError: no such source.
@@ -126,19 +139,50 @@ def pack(
         message = f"level {level}: must be from {LEVELS[0]} to {LEVELS[-1]}"
         raise ArgumentError(message)
     check_engine(store)
-    return _pack(
-        Inputs(path_list(sources), Selection(include, exclude)),
-        decoding,
-        output,
-        shard_size=shard_size,
-        store=store,
-        level=level,
-        index=index,
-        header=header,
-        keep_undecodable=keep_undecodable,
+    check_shard_size(shard_size)
+    inputs = Inputs(path_list(sources), Selection(include, exclude))
+    form: dict[str, Any] = {
+        "shard_size": shard_size,
+        "store": store,
+        "level": level,
+        "index": index,
+        "header": header,
+        "keep_undecodable": keep_undecodable,
+    }
+    place = os.fspath(output)
+    if not place.endswith("/"):
+        if executor is not None or part_bytes is not None:
+            message = f"output {place}: is one pack, which is not made in parts; end it with a slash for many"
+            raise ArgumentError(message)
+        return _pack(inputs, decoding, output, **form, overwrite=overwrite, progress=progress)
+    parts = pack_parts(
+        inputs,
+        place,
+        partial(_pack_part, decoding, form),
+        form | asdict(decoding),
+        part_bytes=part_bytes,
+        executor=executor,
         overwrite=overwrite,
         progress=progress,
     )
+    packs = parts.manifest.packs
+    return PackInfo(
+        path=parts.address,
+        length=sum(each.length for each in packs),
+        shards=sum(shard_count(each.length, each.shard_size) for each in packs),
+        shard_size=shard_size,
+        documents=sum(each.documents for each in packs),
+        source_bytes=parts.source_bytes,
+        pack_bytes=sum(each.pack_bytes for each in packs),
+        exact=parts.exact,
+        left_out=parts.left_out,
+        root_digest=parts.manifest.digest,
+        packs=len(packs),
+    )
+
+
+def _pack_part(decoding: Decoding, form: dict[str, Any], inputs: Inputs, output: str, goes_on: bool) -> None:  # noqa: FBT001  # sent
+    _pack(inputs, decoding, output, **form, overwrite=True, make_folder=True, goes_on=goes_on)
 
 
 def path_list(paths: Paths) -> list[str | os.PathLike[str]]:
@@ -222,6 +266,7 @@ def _pack(
     index: bool = True,
     header: str | None = None,
     keep_undecodable: bool = False,
+    goes_on: bool = False,
     progress: Progress | None = None,
 ) -> PackInfo:
     check_shard_size(shard_size)
@@ -236,7 +281,12 @@ def _pack(
         with writing(create_store(store, str(file.partial), os.fspath(output))) as created:
             writer = PackWriter(created, shard_size, level, header, index=index)
             joiner = Joiner(
-                decoding, shard_size, writer.documents.add, header=header, keep_undecodable=keep_undecodable
+                decoding,
+                shard_size,
+                writer.documents.add,
+                header=header,
+                keep_undecodable=keep_undecodable,
+                goes_on=goes_on,
             )
             write_inputs(inputs, joiner, writer, file, level, progress)
             metadata = writer.finish()
@@ -255,7 +305,7 @@ def write_inputs(
     """Write all inputs behind what a pack has, the last bytes of which are ``before``.
 
     Raises:
-        ArgumentError: there are none.
+        NoDocumentError: there are none.
     """
     shards = joiner.shards(inputs.sources(file.identities(), joiner.left_out.append))
     tasks = _tasks(shards, writer.shards, writer.shard_size)
@@ -274,7 +324,7 @@ def write_inputs(
             else ""
         )
         message = f"no document found in the input{left}"
-        raise ArgumentError(message)
+        raise NoDocumentError(message)
 
 
 def publish(file: OutputFile, metadata: Metadata, joiner: Joiner) -> PackInfo:

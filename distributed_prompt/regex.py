@@ -340,13 +340,13 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         if method == "fullmatch":
             last = min(last, len(string))
         shift = max(0, first - limits.left) if limits else 0
-        window = self._window(string, limits, first, last) if limits else None
-        if first > last:
-            # Versions differ in what they find there.
-            window, limits = plain(string[shift:first]), None
-            match = getattr(self.compiled, method)(window, first - shift, max(0, last - shift))
-            return Match(self, string, match, shift, (first, last)) if match else None
-        if window is None:
+        window = self._window(string, limits, first, last) if limits and first <= last else None
+        if limits and first > last:
+            # Versions differ in what they find there. Where a window begins behind the end, that moves to a place in it
+            # that no attempt gets to; to the very beginning it does not, for then there is nothing to match in.
+            shift = max(0, shift - 2)
+            window, end = plain(string[shift : first + 1]), max(last - shift, min(last, 1))
+        elif window is None:
             window, shift, end = string.as_str(), 0, last
         else:
             end = len(window)

@@ -93,6 +93,14 @@ class FileSource:
         except OSError:
             return False
 
+    def versions(self) -> list[tuple[int, int]]:
+        """Size and time of the last change of each file that the bytes come from.
+
+        Raises:
+            PackReadError: the system could not look.
+        """
+        return [_version(str(file), self.shown) for file in self._files]
+
     def portions(self) -> Iterator[bytes]:
         """See the contract.
 
@@ -152,6 +160,14 @@ class TreeSource:
         """Never: whoever found it in the folder has left out what must not be read."""
         return False
 
+    def versions(self) -> list[tuple[int, int]]:
+        """Size and time of the last change of each file that the bytes come from.
+
+        Raises:
+            PackReadError: the system could not look.
+        """
+        return [_version(self.shown, self.shown, EXCLUDE_ADVICE)]
+
 
 def _portions(path: str, shown: str, flags: int, advice: str = "") -> Iterator[bytes]:
     try:
@@ -163,6 +179,15 @@ def _portions(path: str, shown: str, flags: int, advice: str = "") -> Iterator[b
     except OSError as error:
         message = f"{shown}: {error.strerror}{advice}"
         raise PackReadError(message) from error
+
+
+def _version(path: str, shown: str, advice: str = "") -> tuple[int, int]:
+    try:
+        status = os.stat(path)  # noqa: PTH116  # a string, of many
+    except OSError as error:
+        message = f"{shown}: {error.strerror}{advice}"
+        raise PackReadError(message) from error
+    return status.st_size, status.st_mtime_ns
 
 
 class TextSource:

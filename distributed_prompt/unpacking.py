@@ -16,6 +16,7 @@ from distributed_prompt.errors import (
     InexactError,
     OutputError,
 )
+from distributed_prompt.opening import Member, members, opened_member
 from distributed_prompt.originals import DocumentPart, DocumentSplitter, Original
 from distributed_prompt.shard_cache import ShardCache
 from distributed_prompt.shards import Shards
@@ -39,7 +40,7 @@ def unpack(
     empty; it appears with everything in it or not at all. Modes, times and links are not restored.
 
     Args:
-        pack: a backend, or the path of a pack.
+        pack: a backend, or the address of a pack, or of a manifest, whose packs go into one folder.
         output: for one document that is the whole text, and was a file that was named, a path or a binary file, which
             gets the bytes as they come; a path that ends with a slash or is a folder is taken for a folder. For other
             packs, a folder.
@@ -59,6 +60,12 @@ def unpack(
 
     Cost: every shard decoded once; a few MB a core.
     """
+    packs = members(pack)
+    if packs is not None:
+        if not isinstance(output, str | os.PathLike):
+            message = f"{os.fspath(cast('str', pack))}: many packs do not fit into a binary file; name a folder"
+            raise ArgumentError(message)
+        return _unpack_folder(packs, os.fspath(output), lossy=lossy, progress=progress)
     with opened(pack) as backend:
         documents = backend.pack.documents
         with _located(backend.pack.name):
@@ -67,7 +74,7 @@ def unpack(
                 return _write(output, _document_bytes(backend, only, "a binary file", lossy=lossy, progress=progress))
             shown = os.fspath(output)
             if len(documents) and (only is None or "/" in only.name or shown.endswith(os.sep) or _is_folder(shown)):
-                return _unpack_folder(backend, shown, lossy=lossy, progress=progress)
+                return _unpack_folder([Member(backend)], shown, lossy=lossy, progress=progress)
             return _unpack_file(backend, only, shown, lossy=lossy, overwrite=overwrite, progress=progress)
 
 
@@ -164,26 +171,42 @@ def _unpack_file(
     return written
 
 
-def _unpack_folder(backend: Backend, output: str, *, lossy: bool, progress: Progress | None) -> int:
-    for document in backend.pack.documents:
-        check_name(document.name)
-        _check_exact(backend.pack, document, lossy=lossy)
-    written, folder_of_last = 0, ""
+def _unpack_folder(packs: list[Member], output: str, *, lossy: bool, progress: Progress | None) -> int:
+    for member in packs:
+        with opened_member(member) as backend, _located(backend.pack.name):
+            for document in backend.pack.documents:
+                check_name(document.name)
+                _check_exact(backend.pack, document, lossy=lossy)
+    written = done = 0
     with OutputFolder(output) as folder:
-        parts = _parts(backend, progress)
-        for part in parts:
-            # Read anew, perhaps from a server that says something else now.
-            check_name(part.document.name)
-            path = os.path.join(folder.partial, part.document.name)  # noqa: PTH118  # a million times
-            shown = f"document {part.document.name!r:.200}"
-            within = os.path.dirname(part.document.name)  # noqa: PTH120  # as above
-            if within != folder_of_last:
-                with refusals(shown, folder.path):
-                    folder.make(within)
-                folder_of_last = within
-            with _writable(path, shown, "xb") as file:
-                written += _write(file, _original_bytes(part, parts))
+        for member in packs:
+            with opened_member(member) as backend, _located(backend.pack.name):
+                written += _fill(folder, backend, _behind(progress, done))
+                done += backend.pack.metadata.utf8_bytes
         folder.publish()
+    return written
+
+
+def _behind(progress: Progress | None, done: int) -> Progress | None:
+    """How far all packs are, told by one; how much there is of those that follow it does not know."""
+    return progress if progress is None or not done else lambda more, _: progress(done + more, None)
+
+
+def _fill(folder: OutputFolder, backend: Backend, progress: Progress | None) -> int:
+    written, folder_of_last = 0, ""
+    parts = _parts(backend, progress)
+    for part in parts:
+        # Read anew, perhaps from a server that says something else now.
+        check_name(part.document.name)
+        path = os.path.join(folder.partial, part.document.name)  # noqa: PTH118  # a million times
+        shown = f"document {part.document.name!r:.200}"
+        within = os.path.dirname(part.document.name)  # noqa: PTH120  # as above
+        if within != folder_of_last:
+            with refusals(shown, folder.path):
+                folder.make(within)
+            folder_of_last = within
+        with _writable(path, shown, "xb") as file:
+            written += _write(file, _original_bytes(part, parts))
     return written
 
 

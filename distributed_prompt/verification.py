@@ -4,14 +4,16 @@ import hashlib
 import os
 from array import array
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from distributed_prompt.backends.addresses import opened
 from distributed_prompt.backends.base import Backend
-from distributed_prompt.errors import CorruptPackError
+from distributed_prompt.errors import CorruptPackError, NotAPackError, PackChangedError, PackNotFoundError
 from distributed_prompt.geometry import SEGMENT_SHARDS, shard_count
+from distributed_prompt.opening import entry_of, members, opened_member
 from distributed_prompt.originals import DocumentPart, DocumentSplitter, Original
 from distributed_prompt.store.base import Table
 from distributed_prompt.store.directory import Column, Directory, RootEntry, ShardRecord, root_digest, segment_digest
@@ -54,7 +56,7 @@ def verify(pack: Backend | str | os.PathLike[str], progress: Progress | None = N
     """Read all of a pack and compare it with all that it says about itself.
 
     Args:
-        pack: a backend, or the path of a pack.
+        pack: a backend, or the address of a pack, or of a manifest, whose packs are all read.
         progress: called with shards done so far and in all.
 
     Raises:
@@ -65,10 +67,35 @@ def verify(pack: Backend | str | os.PathLike[str], progress: Progress | None = N
 
     Cost: every shard decoded once; a few MB a core, and 32 MB for an n-gram index.
     """
-    with opened(pack) as backend:
-        name = backend.pack.name
-        for problem in _problems(backend.pack, progress):
-            yield problem if problem.startswith(name) else f"{name}: {problem}"
+    packs = members(pack)
+    if packs is None:
+        with opened(pack) as backend:
+            yield from _named_problems(backend, progress)
+        return
+    shards = [shard_count(each.entry.length, each.entry.shard_size) if each.entry else 0 for each in packs]
+    for number, member in enumerate(packs):
+        try:
+            with opened_member(member) as backend:
+                yield from _named_problems(backend, _shifted(progress, sum(shards[:number]), sum(shards)))
+                if member.entry and member.entry != replace(
+                    entry_of(backend, edges=member.entry.head is not None),
+                    address=member.entry.address,
+                    first_document=member.entry.first_document,
+                    last_document=member.entry.last_document,
+                ):
+                    yield f"{backend.pack.name}: is not what the manifest says of it"
+        except (CorruptPackError, NotAPackError, PackChangedError, PackNotFoundError) as error:
+            yield str(error)
+
+
+def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:
+    return progress and (lambda shards, _: progress(done + shards, total))
+
+
+def _named_problems(backend: Backend, progress: Progress | None) -> Iterator[str]:
+    name = backend.pack.name
+    for problem in _problems(backend.pack, progress):
+        yield problem if problem.startswith(name) else f"{name}: {problem}"
 
 
 def _problems(pack: Pack, progress: Progress | None) -> Iterator[str]:

@@ -132,6 +132,8 @@ ATOMS = [
     r"(?!\n)",
     r"(?<=\n)",
     "(?!.)",
+    r"(?!\B)",
+    r"(?<!\B)",
     r"(?<![^a])",
     r"(a)\1",
     r"(a)?(?(1)b|\s)",
@@ -190,6 +192,8 @@ patterns = (
 @example([("", "ab"), ("", "aba\n")], "", "aba", 1, 0)
 @example([("", "a"), ("", "b")], "", r"\bb$", 2, 0)
 @example([("", "\n\n"), ("", "x\n\n")], "", r"\B", 2, 0)
+@example([("", "\n\n"), ("", "x\n\n")], "", r"(?!\B)", 2, 0)
+@example([("", "a\n\n \n"), ("", "\n")], "", r"(?:(?<=\B)|^)$", 2, 0)
 @example([("", "a\nb"), ("", "\nb\n")], "", r"a\s*b", 3, 0)
 def test_lines_are_selected_as_if_each_were_searched_alone(
     parts: Parts, tail: str, pattern: str, shard_size: int, flags: int

@@ -61,6 +61,20 @@ def read_manifest(address: str) -> Manifest:
     return parse_manifest(data, name)
 
 
+def is_there(address: str) -> bool:
+    """Whether anything is at a path or at ``s3://bucket/key``.
+
+    Raises:
+        AddressError: another kind of address.
+        DPromptError: the server refuses or fails.
+    """
+    if not is_remote(address):
+        return os.path.lexists(address)
+    from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415  # few programs need it
+
+    return S3Object.parse(address).head() is not None
+
+
 def write_manifest(manifest: Manifest, address: str, *, overwrite: bool = False) -> None:
     """Put a manifest at a path or at ``s3://bucket/key``; it appears whole or not at all.
 

@@ -1,11 +1,12 @@
 """The commands that give the original bytes back, and that check packs."""
 
+import os
 import sys
 
 import click
 from tqdm import tqdm
 
-from distributed_prompt.backends.addresses import open_backend
+from distributed_prompt.backends.addresses import is_remote
 from distributed_prompt.cli.console import number, output, printable, progress
 from distributed_prompt.cli.group import FORCE, PACK, main
 from distributed_prompt.errors import CorruptPackError
@@ -29,8 +30,8 @@ def unpack(pack: str, out: str, *, lossy: bool, force: bool) -> None:
     """
     to_stdout = out == STANDARD_INPUT
     target = output() if to_stdout else out
-    with open_backend(pack) as backend, progress("unpack", "B", scale=True) as update:
-        written = unpack_pack(backend, target, lossy=lossy, overwrite=force, progress=update)
+    with progress("unpack", "B", scale=True) as update:
+        written = unpack_pack(pack, target, lossy=lossy, overwrite=force, progress=update)
     click.echo(f"{'standard output' if to_stdout else printable(out)}: {written:,} bytes", err=True)
 
 
@@ -38,12 +39,19 @@ def unpack(pack: str, out: str, *, lossy: bool, force: bool) -> None:
 @PACK
 def verify(pack: str) -> None:
     """Check every checksum, digest and count of PACK; says what is wrong, and where."""
-    with open_backend(pack) as backend, progress("verify", " shards", scale=False) as update:
-        problems = 0
-        for problem in verify_pack(backend, update):
+    shards = problems = 0
+    with progress("verify", " shards", scale=False) as update:
+
+        def note(done: int, total: int | None) -> None:
+            nonlocal shards
+            shards = done
+            update(done, total)
+
+        for problem in verify_pack(pack, note):
             problems += 1
             tqdm.write(printable(problem), file=sys.stdout)
-        name, shards = backend.address, backend.pack.metadata.shards
+    # Never the query of a URL, which may be a signature.
+    name = pack.partition("?")[0] if is_remote(pack) else os.path.abspath(pack)  # noqa: PTH100  # as packs are called
     if problems:
         message = f"{name}: {number(problems, 'problem')} found"
         raise CorruptPackError(message)

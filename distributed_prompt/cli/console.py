@@ -36,10 +36,11 @@ def progress(what: str, unit: str, *, scale: bool) -> Iterator[Callable[[int, in
 def report(info: PackInfo, *, appended: bool = False, verbose: bool = False) -> None:
     """Say what was packed, and what was not."""
     documents = f"{info.documents:,} documents, " if info.documents != 1 else ""
+    packs = f", {info.packs:,} packs" if info.packs > 1 else ""
     became = "appended, the pack has" if appended else "became"
     click.echo(
         f"{printable(info.path)}: {number(info.length, 'character')} in {number(info.shards, 'shard')} "
-        f"of {info.shard_size:,}; {documents}{info.source_bytes:,} bytes {became} {info.pack_bytes:,}",
+        f"of {info.shard_size:,}{packs}; {documents}{info.source_bytes:,} bytes {became} {info.pack_bytes:,}",
     )
     if not info.exact:
         some = " of some documents" if info.documents > 1 else ""

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import click
 
-from distributed_prompt.backends.addresses import open_backend
 from distributed_prompt.cli.console import output, printable, progress
 from distributed_prompt.cli.group import PACK, NumberParam, main
 from distributed_prompt.errors import ArgumentError, PackNotFoundError
@@ -23,6 +22,7 @@ from distributed_prompt.grep import (
     with_context,
 )
 from distributed_prompt.prompt import DistributedPrompt
+from distributed_prompt.prompt import open as dp_open
 from distributed_prompt.text.pieces import encode_bytes
 from distributed_prompt.workers import Progress
 
@@ -203,7 +203,7 @@ def _print_counts(prompt: DistributedPrompt, printer: _Printer, counts: Iterator
 
 def _open(pack: str, pattern: str) -> DistributedPrompt:
     try:
-        return DistributedPrompt(open_backend(pack), cache_bytes=_CACHE_BYTES)
+        return dp_open(pack, cache_bytes=_CACHE_BYTES)
     except PackNotFoundError as error:
         if not os.path.exists(pattern):  # noqa: PTH110  # which no pattern makes fail
             raise

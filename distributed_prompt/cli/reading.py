@@ -7,6 +7,7 @@ from itertools import islice
 import click
 
 from distributed_prompt.backends.addresses import open_backend
+from distributed_prompt.backends.manifests import manifest_at, read_manifest
 from distributed_prompt.cli.console import excerpt, print_text, printable
 from distributed_prompt.cli.group import PACK, NumberParam, RangeParam, main
 from distributed_prompt.errors import ArgumentError
@@ -22,6 +23,10 @@ _ENGINES = {"sqlite": "sqlite", "lmdb": "lmdb of 64 bits, little-endian: not for
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(pack: str, *, as_json: bool) -> None:
     """Show what PACK holds; reads only its metadata."""
+    manifest = manifest_at(pack)
+    if manifest is not None:
+        _collection_info(manifest, as_json=as_json)
+        return
     with open_backend(pack) as backend:
         store, metadata = backend.pack.store, backend.pack.metadata
         size = store.size_bytes()
@@ -57,6 +62,28 @@ def info(pack: str, *, as_json: bool) -> None:
         ("Text", f"{metadata.utf8_bytes:,} bytes of UTF-8"),
         ("Size", f"{size:,} bytes, zstd level {metadata.level}"),
         ("Root digest", metadata.root_digest),
+    ):
+        click.echo(f"{name + ':':<13}{value}")
+
+
+def _collection_info(address: str, *, as_json: bool) -> None:
+    manifest = read_manifest(address)
+    sums = {
+        field: sum(getattr(entry, field) for entry in manifest.packs)
+        for field in ("length", "documents", "utf8_bytes", "pack_bytes")
+    }
+    shown = address.partition("?")[0]
+    if as_json:
+        click.echo(json.dumps({"path": shown, "packs": len(manifest.packs), **sums, "digest": manifest.digest}))
+        return
+    for name, value in (
+        ("Manifest", printable(shown)),
+        ("Packs", f"{len(manifest.packs):,}"),
+        ("Characters", f"{sums['length']:,}"),
+        ("Documents", f"{sums['documents']:,}"),
+        ("Text", f"{sums['utf8_bytes']:,} bytes of UTF-8"),
+        ("Size", f"{sums['pack_bytes']:,} bytes"),
+        ("Digest", manifest.digest),
     ):
         click.echo(f"{name + ':':<13}{value}")
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import click
 
-from distributed_prompt.backends.addresses import open_backend
 from distributed_prompt.cells import OUTPUT_LIMIT, Cells
 from distributed_prompt.cli.console import drop_output
 from distributed_prompt.cli.group import PACK, main
 from distributed_prompt.errors import ArgumentError, OutputError
-from distributed_prompt.prompt import DistributedPrompt
+from distributed_prompt.prompt import open as dp_open
 
 _BANNER = "context: {length:,} characters of {name}; re is exact on it; cite(offset), grep(pattern), prompt for more."
 
@@ -39,8 +38,8 @@ def repl(pack: str, source: str | None, output_limit: int, *, exact: bool, docum
     if exact and documents:
         message = "--exact and --documents exclude each other"
         raise click.UsageError(message)
-    with open_backend(pack) as backend:
-        cells = Cells(DistributedPrompt(backend), exact=exact, documents=documents)
+    with dp_open(pack) as prompt:
+        cells = Cells(prompt, exact=exact, documents=documents)
         if sys.stdout is None:
             message = "standard output: is closed"
             raise OutputError(message)
@@ -48,7 +47,7 @@ def repl(pack: str, source: str | None, output_limit: int, *, exact: bool, docum
             message = "standard input: is closed; name the code with -c"
             raise ArgumentError(message)
         if source is None and sys.stdin.isatty():
-            _interact(cells.namespace, _BANNER.format(length=backend.pack.metadata.length, name=pack))
+            _interact(cells.namespace, _BANNER.format(length=len(prompt), name=pack))
             return
         if source is None:
             source = _read()

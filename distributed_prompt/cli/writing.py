@@ -8,8 +8,9 @@ import click
 from distributed_prompt.appending import add_index
 from distributed_prompt.appending import append as append_documents
 from distributed_prompt.appending import convert as convert_pack
-from distributed_prompt.cli.console import printable, progress, report
+from distributed_prompt.cli.console import number, printable, progress, report
 from distributed_prompt.cli.group import FORCE, PACK, SHARD_SIZE, NumberParam, main
+from distributed_prompt.collecting import collect as collect_packs
 from distributed_prompt.decoding import ERROR_MODES, NEWLINE_MODES
 from distributed_prompt.packing import ingest_file
 from distributed_prompt.packing import pack as pack_documents
@@ -66,6 +67,9 @@ def _reading(command: Command) -> Command:
 @_STORE
 @click.option("--level", type=NumberParam(), default=DEFAULT_LEVEL, show_default=True, help="zstd level, 1 to 22.")
 @click.option("--index/--no-index", default=True, help="Make the n-gram index, which makes searches fast.")
+@click.option(
+    "--part-bytes", type=NumberParam(), help="For many packs: bytes of the files that go into one.  [default: 2**30]"
+)
 @_VERBOSE
 @FORCE
 def pack(paths: tuple[str, ...], output: str, *, verbose: bool, force: bool, **options: Any) -> None:
@@ -78,10 +82,33 @@ def pack(paths: tuple[str, ...], output: str, *, verbose: bool, force: bool, **o
 
     PATH is a text file, - for standard input, or a folder, in which every text file is a document. In folders,
     files that are no text, symbolic links and devices are left out, which is said at the end.
+
+    OUT that ends with a slash, a folder or s3://bucket/prefix/, gets many packs and a manifest, which is opened as
+    one; run again, an interrupted run goes on.
     """  # noqa: D301  # click wants the backspace itself
     with progress("pack", "B", scale=True) as update:
         info = pack_documents(paths, output, overwrite=force, progress=update, **options)
     report(info, verbose=verbose)
+
+
+@main.command()
+@click.argument("packs", metavar="PACK...", nargs=-1, required=True)
+@click.option(
+    "--output", "-o", required=True, metavar="OUT", help="The manifest to write: a name in .json, or a folder and /."
+)
+@FORCE
+def collect(packs: tuple[str, ...], output: str, *, force: bool) -> None:
+    """Write a manifest by which each PACK, in the order given, is a part of one text.
+
+    \b
+    dprompt collect 'parts/*.dprompt' -o parts/
+    dprompt find parts/ needle
+
+    PACK may be a pattern, on this disk or on S3. All commands that read take a manifest, or its folder, for a PACK.
+    """  # noqa: D301  # as above
+    manifest = collect_packs(packs, output, overwrite=force)
+    length = sum(each.length for each in manifest.packs)
+    click.echo(f"{printable(output)}: {length:,} characters in {number(len(manifest.packs), 'pack')}")
 
 
 @main.command()

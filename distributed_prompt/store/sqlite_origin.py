@@ -12,11 +12,14 @@ import apsw
 
 from distributed_prompt.errors import DPromptError, PackChangedError
 from distributed_prompt.store.byte_source import ByteSource
+from distributed_prompt.store.open_file import OpenFile
 from distributed_prompt.store.sqlite_header import HEAD_BYTES, PAGE_BYTES, check_file, check_header, identify
 
 _CACHE_KIB = 512
 _FLAGS = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
 _VFS_NAME = "dprompt-source"
+# SQLite leaves room for what its journal is called, whether it has one or not.
+_LONGEST_PATH_BYTES = min(vfs["mxPathname"] for vfs in apsw.vfs_details()) - len("-journal")
 
 
 class Origin(ABC):
@@ -77,6 +80,14 @@ class FileOrigin(Origin):
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def file_origin(path: str) -> Origin:
+    """What makes connections to the file at an absolute path; the errors are those of ``SqliteStore``.
+
+    Systems take longer paths than SQLite, which then reads the file through ours.
+    """
+    return FileOrigin(path) if len(os.fsencode(path)) <= _LONGEST_PATH_BYTES else SourceOrigin(OpenFile(path))
 
 
 class SourceOrigin(Origin):

@@ -21,7 +21,7 @@ from distributed_prompt.store.byte_source import ByteSource
 from distributed_prompt.store.fork_gate import ForkGate
 from distributed_prompt.store.maps import Maps
 from distributed_prompt.store.metadata import MOST_BYTES, MOST_ROWS, parse_features
-from distributed_prompt.store.sqlite_origin import FileOrigin, Origin, SourceOrigin
+from distributed_prompt.store.sqlite_origin import Origin, SourceOrigin, file_origin
 
 _WAIT_SECONDS = 0.05
 SCHEMA = {"metadata": "CREATE TABLE metadata(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"} | {
@@ -56,7 +56,7 @@ class SqliteStore(Store):
             CorruptPackError: it is truncated or its schema is not a pack's.
             PackReadError: the system could not read it.
         """
-        self._origin: Origin = SourceOrigin(place) if isinstance(place, ByteSource) else FileOrigin(place)
+        self._origin: Origin = SourceOrigin(place) if isinstance(place, ByteSource) else file_origin(place)
         self.name = self._origin.name
         self._source = place if isinstance(place, ByteSource) else None
         self.is_far = self._source is not None

@@ -18,6 +18,9 @@ _EDGES = {
     _constants.AT_BEGINNING_STRING: _constants.AT_BEGINNING,
     _constants.AT_END_STRING: _constants.AT_END,
 }
+# Versions differ in whether this matches in an empty text, and so in an empty line.
+_MATCHES_NOTHING = re.search(r"\B", "") is not None
+_EMPTY_LINE = [(_constants.AT, _constants.AT_BEGINNING), (_constants.AT, _constants.AT_END)]
 _OPPOSITES = {
     _constants.CATEGORY_SPACE: _constants.CATEGORY_NOT_SPACE,
     _constants.CATEGORY_NOT_DIGIT: _constants.CATEGORY_DIGIT,
@@ -70,6 +73,8 @@ def _keep_within_lines(nodes: Any) -> set[str]:
             kept += _without_newline(nodes.state, operator, argument)
         elif name == "AT":
             kept.append((operator, _EDGES.get(argument, argument)))
+            if argument is _constants.AT_NON_BOUNDARY and not _MATCHES_NOTHING:
+                kept.append((_constants.ASSERT_NOT, (1, _parser.SubPattern(nodes.state, [*_EMPTY_LINE]))))
         elif name in _INNER:
             for inner in _INNER[name](argument):
                 names |= _keep_within_lines(inner)

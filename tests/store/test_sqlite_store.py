@@ -45,6 +45,11 @@ class TestSqliteStore(StoreContract):
     def path(self) -> Path:
         return self.folder / "pack.dprompt"
 
+    @property
+    def raw_path(self) -> Path:
+        """For SQLite itself."""
+        return self.path
+
     def create(self) -> StoreWriter:
         self.path.unlink(missing_ok=True)
         return SqliteWriter(str(self.path), str(self.path))
@@ -53,7 +58,7 @@ class TestSqliteStore(StoreContract):
         return SqliteStore(str(self.path))
 
     def raw_get(self, table: Table, key: int) -> bytes | None:
-        with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"file:{self.raw_path}?mode=ro", uri=True)) as connection:
             row: tuple[bytes] | None = connection.execute(
                 f"SELECT value FROM {table} WHERE key=?",  # noqa: S608  # names from the enum
                 (key,),
@@ -61,15 +66,32 @@ class TestSqliteStore(StoreContract):
         return row[0] if row else None
 
     def raw_put(self, table: Table, key: int, value: bytes) -> None:
-        with closing(sqlite3.connect(self.path)) as connection, connection:
+        with closing(sqlite3.connect(self.raw_path)) as connection, connection:
             connection.execute(f"INSERT INTO {table} VALUES(?, ?)", (key, value))  # as above
 
     def raw_metadata(self) -> dict[str, str]:
-        with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"file:{self.raw_path}?mode=ro", uri=True)) as connection:
             return dict(connection.execute("SELECT name, value FROM metadata").fetchall())
 
     def raw_image(self) -> bytes:
         return self.path.read_bytes()
+
+
+class TestSqliteStoreAtALongPath(TestSqliteStore):
+    """Longer than SQLite takes it, though the system does."""
+
+    @property
+    def path(self) -> Path:
+        folder = self.folder / ("d" * 200) / ("e" * 200) / ("f" * 200)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / "pack.dprompt"
+
+    @property
+    def raw_path(self) -> Path:
+        other = self.folder / "other"
+        other.unlink(missing_ok=True)
+        os.link(self.path, other)
+        return other
 
 
 def write(path: Path, shards: dict[int, bytes] | None = None) -> Path:
@@ -190,6 +212,24 @@ def test_a_pack_that_sqlite_vacuumed_has_the_same_rows(pack: Path) -> None:
 )
 def test_a_pack_may_have_any_name(tmp_path: Path, name: str) -> None:
     assert rows_of(write(tmp_path / name)) == SHARDS
+
+
+@pytest.mark.parametrize("length", [*range(500, 516), 4_095])
+def test_a_path_may_be_as_long_as_the_system_takes_it(tmp_path: Path, length: int) -> None:
+    folder = tmp_path
+    while len(str(folder)) < length - 250:
+        folder /= "d" * min(250, length - 250 - len(str(folder)))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "n".ljust(length - len(str(folder)) - 1, "n")
+    shutil.copyfile(write(tmp_path / "short"), path)
+    assert len(str(path)) == length
+    assert rows_of(path) == SHARDS
+    with SqliteStore(str(path)) as store:
+        assert list(store.problems()) == []
+        assert not store.is_far
+        path.unlink()
+        assert store.name == str(path)
+        assert store.get(Table.SHARDS, 5) == SHARDS[5]
 
 
 def test_a_pack_may_have_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
