@@ -9,7 +9,7 @@ CORPUS ?= stdlib
 COPIES ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all cover forks lint format types layers check golden methods bench bench-documents bench-strings bench-search bench-far bench-rlm integrations s3-server long soak clean
+.PHONY: help setup demo test test-all cover forks lint format types layers check golden methods bench bench-documents bench-strings bench-search bench-far bench-scale bench-rlm integrations s3-server long soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -80,6 +80,9 @@ bench-search: $(VENV)/ready ## measure searching against str, re, ripgrep and zs
 
 bench-far: $(VENV)/ready ## measure packs on an S3 server of this machine, 0 and 25 ms away
 	$(BIN)/python -m bench.far
+
+bench-scale: $(VENV)/integrations ## measure 16 GB in 16 packs, with Dask's workers and from an S3 server; 12 GB of memory, 30 of disk
+	$(BIN)/python -m bench.scale
 
 bench-rlm: $(VENV)/integrations ## measure whole runs of RLMs with a scripted model; 20 GB of memory
 	$(BIN)/python -m bench.rlm --s3

@@ -1,0 +1,288 @@
+"""Many packs as one text, and Dask's workers: prints tables, measurements beside what the model of docs/scale.md says.
+
+    python -m bench.scale                   1, 4 and 16 GB in parts of 1 GB; 12 GB of memory, 30 of disk
+    python -m bench.scale --quick           the same on parts of 4 MB
+
+The model's rates are measured on one part; what it says of more parts is computed. The parts are equal texts: each is
+packed, and searched, by itself all the same. All runs are on this machine, whose cores the workers share with scheduler
+and client.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import distributed_prompt as dp
+from bench.operation import anonymous_bytes
+from tools.make_corpus import make
+from tools.s3_server import BUCKET, available, start_ceph, start_ministack
+
+_ROOT = Path(__file__).parent.parent
+_PARTS = (1, 4, 16)
+_PART_BYTES = 10**9
+_QUICK_BYTES = 4 * 10**6
+_SLICES = 2000
+_SLICE = 1000
+_FREQUENT, _ABSENT = "static int", "no such text in any kernel"
+_REPEATS = 3
+_MICRO, _MILLI, _MEGA = 1e6, 1e3, 1e6
+# Examples, of a large provider in 2024; those of others go into docs/scale.md's formulas as well.
+_DOLLARS_A_GET, _DOLLARS_A_PUT, _DOLLARS_A_GB_MONTH = 0.4e-6, 5e-6, 0.023
+
+
+class Rates(NamedTuple):
+    """What one part has shown.
+
+    Attributes:
+        part_bytes: of its text.
+        pack_bytes: of its pack.
+        pack_seconds: to pack it.
+        scan_seconds: for one worker to count what is everywhere in it.
+        rare_seconds: to count a rare needle through the index.
+        far_requests: of a server, to count a needle that is not there, opening included.
+        far_bytes: likewise.
+    """
+
+    part_bytes: int
+    pack_bytes: int
+    pack_seconds: float
+    scan_seconds: float
+    rare_seconds: float
+    far_requests: int
+    far_bytes: int
+
+
+def operation(name: str, address: str, needle: str) -> dict[str, Any]:
+    """One operation in this process."""
+    start = time.perf_counter()
+    prompt = dp.open(address)
+    length = len(prompt)
+    repr(prompt)
+    opened = time.perf_counter() - start
+    found: dict[str, Any] = {"open_seconds": opened, "length": length}
+    if name == "slices":
+        chance = random.Random(1)  # noqa: S311  # places
+        offsets = [chance.randrange(length - _SLICE) for _ in range(_SLICES)]
+        times = []
+        for offset in offsets:
+            begin = time.perf_counter()
+            prompt[offset : offset + _SLICE]
+            times.append(time.perf_counter() - begin)
+        found["slice_seconds"] = statistics.median(times)
+        found["warm_seconds"] = statistics.median(_timed(lambda: prompt[:_SLICE]) for _ in range(_SLICES))
+    else:
+        prompt.count(_ABSENT)
+        times = [_timed(lambda: prompt.count(needle)) for _ in range(_REPEATS)]
+        found |= {"seconds": statistics.median(times), "first_seconds": _timed(lambda: prompt.count(needle + "?"))}
+        found["count"] = prompt.count(needle)
+    stats = prompt.stats
+    found |= {"anonymous_bytes": anonymous_bytes(), "requests": stats.requests, "received_bytes": stats.received_bytes}
+    return found
+
+
+def _timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def child(name: str, address: str | Path, needle: str = "") -> dict[str, Any]:
+    """The same in a process of its own."""
+    command = [sys.executable, "-m", "bench.scale", "--operation", name, "--address", str(address), "--needle", needle]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=_ROOT)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def inputs(folder: Path, part_bytes: int, parts: int, *, corpus: str) -> list[Path]:
+    """Files of so many bytes, of whole lines; one file under many names."""
+    text = folder / "text.txt"
+    with make(corpus, 1).open("rb") as source:
+        text.write_bytes(source.read(part_bytes).rpartition(b"\n")[0] + b"\n")
+    names = [folder / "in" / f"text-{number:02}.txt" for number in range(parts)]
+    names[0].parent.mkdir()
+    for name in names:
+        os.link(text, name)
+    return names
+
+
+@contextmanager
+def workers(count: int) -> Iterator[Executor]:
+    """A Dask client of so many worker processes of one thread each."""
+    distributed: Any = import_module("distributed")
+
+    with (
+        distributed.LocalCluster(
+            n_workers=count, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def local(folder: Path, files: list[Path], part_bytes: int) -> Rates:
+    """Packs on this disk: one of everything against parts, opened, sliced, searched."""
+    text_bytes = files[0].stat().st_size
+    one = folder / "one.dprompt"
+    seconds = _timed(lambda: dp.pack(files[0], folder / "first.dprompt"))
+    with workers(2) as client:
+        dp.pack(files[:2], f"{folder}/warm/", part_bytes=part_bytes, executor=client)
+        start = time.perf_counter()
+        info = dp.pack(files, f"{folder}/out/", part_bytes=part_bytes, executor=client)
+        packed = time.perf_counter() - start
+        again = _timed(lambda: dp.pack(files, f"{folder}/out/", part_bytes=part_bytes, executor=client, overwrite=True))
+    whole = _timed(lambda: dp.pack(files, one))
+    packs = sorted((folder / "out").glob("*.dprompt"))
+    print(f"\n{len(files)} parts of {text_bytes:,} bytes; {info.pack_bytes:,} bytes in {info.packs} packs\n")
+    print("| packing | time | the model |\n|---|---|---|")
+    print(f"| one part, this process | {seconds:.1f} s | |")
+    print(f"| all, one pack, this process | {whole:.1f} s | {_beside(whole, seconds * len(files))} |")
+    print(f"| all, in parts, 2 workers | {packed:.1f} s | {_beside(packed, seconds * len(files))} |")
+    print(f"| the same again | {again:.2f} s | |", flush=True)
+    needle = _rare(folder / "first.dprompt")
+    print(f"\n| text | open, `len`, `repr` | cold slice | warm slice | RssAnon | rare `{needle}`: | the model |")
+    print("|---|---|---|---|---|---|---|")
+    rare_seconds = 0.0
+    for parts in _PARTS:
+        manifest = folder / f"{parts}.json"
+        dp.collect(packs[:parts], manifest)
+        rare_seconds = _row(f"{parts} parts", manifest, needle, parts, rare_seconds)
+    _row("one pack of all", one, needle, len(files), rare_seconds)
+    return Rates(text_bytes, packs[0].stat().st_size, seconds, 0.0, rare_seconds, 0, 0)
+
+
+def _rare(pack: Path) -> str:
+    """A word that is in few shards."""
+    command = [sys.executable, "-m", "bench.search_operation", "needles", str(pack), "words", "20"]
+    drawn = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=_ROOT).stdout)["needles"]
+    return str(drawn["rare"][0][0])
+
+
+def _row(name: str, address: Path, needle: str, parts: int, rare_seconds: float) -> float:
+    sliced = [child("slices", address) for _ in range(_REPEATS)]
+    found = child("count", address, needle)
+    rare_seconds = rare_seconds or found["seconds"]
+    figures = {key: statistics.median(each[key] for each in sliced) for key in sliced[0]}
+    print(
+        f"| {name} | {figures['open_seconds'] * _MILLI:.2f} ms | {figures['slice_seconds'] * _MICRO:.0f} µs | "
+        f"{figures['warm_seconds'] * _MICRO:.1f} µs | {figures['anonymous_bytes'] / _MEGA:.0f} MB | "
+        f"{found['seconds'] * _MILLI:.2f} ms, {found['count']:,} found | "
+        f"{_beside(found['seconds'] * _MILLI, rare_seconds * parts * _MILLI)} |",
+        flush=True,
+    )
+    return rare_seconds
+
+
+def scans(folder: Path, rates: Rates) -> Rates:
+    """A word that is everywhere, counted by one worker and by two."""
+    print(f"\n| `count({_FREQUENT!r})` | 1 worker | the model | 2 workers | the model | 2 against 1 |")
+    print("|---|---|---|---|---|---|")
+    seconds: dict[tuple[int, int], float] = {}
+    for count in (1, 2):
+        with workers(count) as client:
+            for parts in _PARTS:
+                with dp.open(folder / f"{parts}.json") as prompt:
+                    prompt.count(_FREQUENT, executor=client)
+                    times = [_timed(lambda: prompt.count(_FREQUENT, executor=client)) for _ in range(_REPEATS)]
+                    seconds[parts, count] = statistics.median(times)
+    rates = rates._replace(scan_seconds=seconds[1, 1])
+    for parts in _PARTS:
+        single, double = seconds[parts, 1], seconds[parts, 2]
+        expected = rates.scan_seconds * parts
+        print(
+            f"| {parts} parts | {single:.2f} s | {_beside(single, expected)} | {double:.2f} s | "
+            f"{_beside(double, expected / 2)} | {single / double:.2f} × |",
+            flush=True,
+        )
+    return rates
+
+
+def far(folder: Path, rates: Rates) -> Rates:
+    """The parts on an S3 server: what opening and an absent needle ask of it."""
+    start = start_ceph if "ceph" in available() else start_ministack
+    with start(folder / "server") as server:
+        os.environ.update(server.environment())
+        server.client().create_bucket(Bucket=BUCKET)
+        packs = sorted((folder / "out").glob("*.dprompt"))
+        for pack in packs:
+            dp.push(pack, f"s3://{BUCKET}/{pack.name}")
+        print(f"\n| {server.name} | open | absent: time, first | requests | the model | bytes | the model |")
+        print("|---|---|---|---|---|---|---|")
+        for parts in _PARTS:
+            address = f"s3://{BUCKET}/{parts}.json"
+            dp.collect([f"s3://{BUCKET}/{pack.name}" for pack in packs[:parts]], address)
+            found = child("count", address, _ABSENT)
+            if parts == 1:
+                rates = rates._replace(far_requests=found["requests"], far_bytes=found["received_bytes"])
+            print(
+                f"| {parts} parts | {found['open_seconds'] * _MILLI:.0f} ms | {found['first_seconds'] * _MILLI:.0f} ms | "
+                f"{found['requests']:,} | {_beside(found['requests'], rates.far_requests * parts)} | "
+                f"{found['received_bytes'] / _MEGA:.1f} MB | "
+                f"{_beside(found['received_bytes'] / _MEGA, rates.far_bytes * parts / _MEGA)} |",
+                flush=True,
+            )
+    return rates
+
+
+def outlook(rates: Rates) -> None:
+    """What the model says of sizes that nobody has here."""
+    print(
+        "\n| text | parts of 1 GB | packs | packing, 100 workers | full scan, 100 workers | rare: requests | dollars |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for text_bytes in (10**12, 10**14):
+        parts = text_bytes // 10**9
+        scale = text_bytes / rates.part_bytes
+        stored = rates.pack_bytes * scale
+        requests = rates.far_requests * scale
+        print(
+            f"| {text_bytes / 1e12:.0f} TB | {parts:,} | {stored / 1e12:.2f} TB | "
+            f"{rates.pack_seconds * scale / 100 / 60:.0f} min | {rates.scan_seconds * scale / 100 / 60:.1f} min | "
+            f"{requests:,.0f} | {stored / 1e9 * _DOLLARS_A_GB_MONTH:,.0f} a month, "
+            f"{requests * _DOLLARS_A_GET:.2f} a rare search, {parts * 30 * _DOLLARS_A_PUT:.2f} to put |"
+        )
+
+
+def _beside(found: float, expected: float) -> str:
+    return f"{expected:,.2f} ({(found / expected - 1) * 100:+.0f} %)"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small parts")
+    parser.add_argument("--operation", choices=("slices", "count"), help=argparse.SUPPRESS)
+    parser.add_argument("--address", help=argparse.SUPPRESS)
+    parser.add_argument("--needle", default="", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.operation:
+        print(json.dumps(operation(arguments.operation, arguments.address, arguments.needle)))
+        return
+    corpus, part_bytes = ("stdlib", _QUICK_BYTES) if arguments.quick else ("linux", _PART_BYTES)
+    place = make(corpus, 1).parent
+    with tempfile.TemporaryDirectory(dir=place, ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        files = inputs(folder, part_bytes, max(_PARTS), corpus=corpus)
+        rates = local(folder, files, part_bytes)
+        (folder / "one.dprompt").unlink()
+        shutil.rmtree(folder / "warm")
+        rates = scans(folder, rates)
+        rates = far(folder, rates)
+        outlook(rates)
+
+
+if __name__ == "__main__":
+    main()
