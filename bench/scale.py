@@ -228,7 +228,8 @@ def far(folder: Path, rates: Rates) -> Rates:
             if parts == 1:
                 rates = rates._replace(far_requests=found["requests"], far_bytes=found["received_bytes"])
             print(
-                f"| {parts} parts | {found['open_seconds'] * _MILLI:.0f} ms | {found['first_seconds'] * _MILLI:.0f} ms | "
+                f"| {parts} parts | {found['open_seconds'] * _MILLI:.0f} ms | "
+                f"{found['first_seconds'] * _MILLI:.0f} ms | "
                 f"{found['requests']:,} | {_beside(found['requests'], rates.far_requests * parts)} | "
                 f"{found['received_bytes'] / _MEGA:.1f} MB | "
                 f"{_beside(found['received_bytes'] / _MEGA, rates.far_bytes * parts / _MEGA)} |",

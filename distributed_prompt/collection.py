@@ -13,12 +13,13 @@ from typing import TypeVar
 from distributed_prompt.backends.addresses import is_remote, open_backend
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.fetchers import submit
+from distributed_prompt.backends.manifests import read_manifest
 from distributed_prompt.caching import cached
 from distributed_prompt.characters import Characters, Stats
 from distributed_prompt.collected_documents import CollectedDocuments
-from distributed_prompt.errors import ClosedError, DPromptError
+from distributed_prompt.errors import ClosedError, DPromptError, PackChangedError
 from distributed_prompt.locks import Lock
-from distributed_prompt.manifest import Manifest
+from distributed_prompt.manifest import Manifest, placed
 from distributed_prompt.runs import Interest, Shifted, Task, map_tasks
 from distributed_prompt.seams import Seams, Stretch
 from distributed_prompt.shard_cache import DEFAULT_CACHE_BYTES, ShardCache
@@ -348,8 +349,40 @@ class Collection(Characters):
                 source.close()
 
     def __reduce__(self) -> tuple[object, ...]:
-        """What opens the same packs elsewhere, never their text."""
-        return type(self), (self.manifest, self._sources, self._cache.limit_bytes, self._address)
+        """What opens the same packs elsewhere, never their text: the manifest's address, if there is one."""
+        cache_bytes = self._cache.limit_bytes
+        if self._address:
+            return of_manifest, (self._address, cache_bytes, self.manifest.digest)
+        return type(self), (self.manifest, self._sources, cache_bytes)
+
+
+def of_manifest(address: str, cache_bytes: int = DEFAULT_CACHE_BYTES, digest: str = "") -> Collection:
+    """The packs of the manifest at an address.
+
+    Args:
+        address: of the manifest.
+        cache_bytes: memory that decoded shards may take, of all packs together.
+        digest: that of the manifest which is wanted; any, if it is empty.
+
+    Raises:
+        PackChangedError: it is another.
+        DPromptError: it cannot be read.
+    """
+    manifest = read_manifest(address)
+    if digest and manifest.digest != digest:
+        message = f"{address}: digest {manifest.digest[:16]}…, expected {digest[:16]}…: another manifest lies there now"
+        raise PackChangedError(message)
+    return Collection(manifest, places(manifest, address), cache_bytes, address)
+
+
+def places(manifest: Manifest, address: str) -> list[str]:
+    """Where the packs of a manifest are.
+
+    Raises:
+        CorruptPackError: a manifest on a server names what is not below its own folder.
+    """
+    is_far = is_remote(address)
+    return [placed(entry.address, address, is_far=is_far) for entry in manifest.packs]
 
 
 def _traffic(shards: Shards) -> tuple[int, int]:

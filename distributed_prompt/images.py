@@ -18,6 +18,7 @@ from threading import Condition
 from distributed_prompt import mapped
 from distributed_prompt.characters import Characters
 from distributed_prompt.errors import CorruptPackError, DPromptError, MaterialiseError
+from distributed_prompt.fork_gate import importing
 from distributed_prompt.locks import Lock
 from distributed_prompt.string_layout import KINDS, Kind
 from distributed_prompt.text.pieces import Piece, decode
@@ -242,7 +243,8 @@ def _encoded(piece: Piece, kind: Kind) -> "bytes | memoryview":
         message = "a character is not ASCII, as the directory says that all are"
         raise CorruptPackError(message)
     if piece.ascii:
-        import numpy as np  # noqa: PLC0415  # costs 100 ms, and only images of wide characters need it
+        with importing:
+            import numpy as np  # noqa: PLC0415  # costs 100 ms, and only images of wide characters need it
 
         # Several times faster than by way of a string, and without the GIL.
         return np.frombuffer(piece.data, np.uint8).astype(f"u{kind.bytes}").data

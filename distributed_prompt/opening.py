@@ -11,9 +11,9 @@ from distributed_prompt.backends.addresses import is_remote, open_backend, opene
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.manifests import manifest_at, matching, read_manifest
 from distributed_prompt.characters import Characters
-from distributed_prompt.collection import Collection, Source
+from distributed_prompt.collection import Collection, Source, of_manifest, places
 from distributed_prompt.errors import ArgumentError
-from distributed_prompt.manifest import EDGE, Manifest, PackEntry, placed
+from distributed_prompt.manifest import EDGE, Manifest, PackEntry
 from distributed_prompt.shard_cache import ShardCache
 from distributed_prompt.shards import Shards, check_digests
 
@@ -49,13 +49,7 @@ def open_characters(address: Addresses, cache_bytes: int) -> Characters:
     manifest = manifest_at(place)
     if manifest is None:
         return Shards(open_backend(place), ShardCache(cache_bytes))
-    packs = list(_of_manifest(manifest))
-    return Collection(
-        Manifest(tuple(pack.entry for pack in packs if pack.entry)),
-        [pack.source for pack in packs],
-        cache_bytes,
-        manifest,
-    )
+    return of_manifest(manifest, cache_bytes)
 
 
 def members(address: object) -> list[Member] | None:
@@ -65,7 +59,7 @@ def members(address: object) -> list[Member] | None:
         DPromptError: the manifest cannot be read.
     """
     manifest = manifest_at(os.fspath(address)) if isinstance(address, str | os.PathLike) else None
-    return None if manifest is None else list(_of_manifest(manifest))
+    return None if manifest is None else _of_manifest(manifest)
 
 
 @contextmanager
@@ -82,10 +76,9 @@ def opened_member(member: Member) -> Iterator[Backend]:
         yield backend
 
 
-def _of_manifest(address: str) -> Iterator[Member]:
-    is_far = is_remote(address)
-    for entry in read_manifest(address).packs:
-        yield Member(placed(entry.address, address, is_far=is_far), entry)
+def _of_manifest(address: str) -> list[Member]:
+    manifest = read_manifest(address)
+    return [Member(place, entry) for place, entry in zip(places(manifest, address), manifest.packs, strict=True)]
 
 
 def _collected(addresses: Iterable[Address | Backend], cache_bytes: int) -> Collection:

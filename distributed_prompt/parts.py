@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from distributed_prompt.backends.addresses import is_remote, open_backend
 from distributed_prompt.backends.manifests import is_there, write_manifest
 from distributed_prompt.errors import ArgumentError, NoDocumentError, OutputExistsError, PackNotFoundError
+from distributed_prompt.fork_gate import importing
 from distributed_prompt.inputs import Inputs, LeftOut
 from distributed_prompt.manifest import MANIFEST_NAME, Manifest, PackEntry
 from distributed_prompt.opening import entry_of
@@ -207,7 +208,8 @@ class _Making:
         if not is_remote(task.address):
             self.packer(inputs, task.address, not task.is_last)
             return
-        from distributed_prompt.backends.sync import push  # noqa: PLC0415  # boto3, which few programs need
+        with importing:
+            from distributed_prompt.backends.sync import push  # noqa: PLC0415  # boto3, which few programs need
 
         with tempfile.TemporaryDirectory(prefix="dprompt-") as folder:
             made = Path(folder) / "part.dprompt"

@@ -12,6 +12,7 @@ from distributed_prompt.backends.file_backend import PACK_NAME
 from distributed_prompt.backends.output import OutputFile, refusals
 from distributed_prompt.backends.ranges import Ranges
 from distributed_prompt.errors import AddressError, CorruptPackError, PackNotFoundError, PackReadError
+from distributed_prompt.fork_gate import importing
 from distributed_prompt.manifest import MANIFEST_ENDING, MANIFEST_NAME, Manifest, parse_manifest
 
 _FIRST_BYTES = 2**20
@@ -70,7 +71,8 @@ def is_there(address: str) -> bool:
     """
     if not is_remote(address):
         return os.path.lexists(address)
-    from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415  # few programs need it
+    with importing:
+        from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415  # few programs need it
 
     return S3Object.parse(address).head() is not None
 
@@ -85,7 +87,8 @@ def write_manifest(manifest: Manifest, address: str, *, overwrite: bool = False)
     """
     data = manifest.write()
     if is_remote(address):
-        from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415  # few programs need it
+        with importing:
+            from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415  # few programs need it
 
         S3Object.parse(address).put(data)
         return
@@ -119,7 +122,8 @@ def matching(pattern: str) -> list[str]:
 
 
 def _listed(pattern: str) -> Iterator[str]:
-    from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415  # as above
+    with importing:
+        from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415  # as above
 
     place = S3Object.parse(pattern)
     beginning = place.key[: next(number for number, character in enumerate(place.key) if character in "*?[")]
@@ -132,11 +136,13 @@ def _listed(pattern: str) -> Iterator[str]:
 
 def _ranges(address: str) -> Ranges:
     if address.startswith(_S3):
-        from distributed_prompt.backends.s3_backend import signed_ranges  # noqa: PLC0415  # as above
-        from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415  # as above
+        with importing:
+            from distributed_prompt.backends.s3_backend import signed_ranges  # noqa: PLC0415  # as above
+            from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415  # as above
 
         return signed_ranges(S3Object.parse(address))
-    from distributed_prompt.backends.http_backend import url_ranges  # noqa: PLC0415  # as above
+    with importing:
+        from distributed_prompt.backends.http_backend import url_ranges  # noqa: PLC0415  # as above
 
     return url_ranges(address)
 

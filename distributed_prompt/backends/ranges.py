@@ -26,6 +26,7 @@ from distributed_prompt.errors import (
     PackNotFoundError,
     RemoteError,
 )
+from distributed_prompt.fork_gate import importing
 from distributed_prompt.locks import Lock
 
 CONNECTIONS = 32
@@ -193,7 +194,8 @@ class Ranges:
         raise AccessError(message)
 
     def _ask_once(self, wanted: str, expected: Callable[[int], range], deadline: float) -> _Answer:
-        from urllib3.exceptions import HTTPError, LocationParseError  # noqa: PLC0415  # costs 60 ms
+        with importing:
+            from urllib3.exceptions import HTTPError, LocationParseError  # noqa: PLC0415  # costs 60 ms
 
         headers = {"Range": wanted, "Accept-Encoding": "identity"}
         if self.version and self._is_strong:
@@ -304,7 +306,8 @@ class Ranges:
 
 
 def _make_pool(url: str) -> Any:
-    import urllib3  # noqa: PLC0415  # as above
+    with importing:
+        import urllib3  # noqa: PLC0415  # as above
 
     parts = urlsplit(url)
     settings: dict[str, Any] = {

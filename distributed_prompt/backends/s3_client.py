@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from distributed_prompt.backends.s3_errors import UnsupportedError, typed
 from distributed_prompt.errors import AddressError, ArgumentError, PackNotFoundError
+from distributed_prompt.fork_gate import importing
 from distributed_prompt.locks import Lock
 
 SCHEME = "s3://"
@@ -260,9 +261,10 @@ def environment_endpoint() -> str | None:
 
 def _make_client(endpoint_url: str | None, region_name: str | None) -> Any:
     # A session of our own: the default one is not safe to make clients with on several threads.
-    import boto3.session  # type: ignore[import-untyped]  # noqa: PLC0415  # 200 to 600 ms
-    from botocore import UNSIGNED  # type: ignore[import-untyped]  # noqa: PLC0415  # as above
-    from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415  # as above
+    with importing:
+        import boto3.session  # type: ignore[import-untyped]  # noqa: PLC0415  # 200 to 600 ms
+        from botocore import UNSIGNED  # type: ignore[import-untyped]  # noqa: PLC0415  # as above
+        from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415  # as above
 
     session = boto3.session.Session()
     signature = UNSIGNED if session.get_credentials() is None else "s3v4"

@@ -34,6 +34,7 @@ from operator import attrgetter
 from typing import NamedTuple, Self
 
 from distributed_prompt.errors import CorruptPackError
+from distributed_prompt.fork_gate import importing
 from distributed_prompt.geometry import shard_count
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import StoreWriter, Table
@@ -284,7 +285,8 @@ class DocumentsWriter:
 
 def create_name_rows(entries: "array[int]", rows: int) -> Iterator[tuple[int, bytes]]:
     """The numbers and rows of names, in order. Sorts the entries in their place."""
-    import numpy as np  # noqa: PLC0415  # costs 100 ms, and only packs of many documents need it
+    with importing:
+        import numpy as np  # noqa: PLC0415  # costs 100 ms, and only packs of many documents need it
 
     np.frombuffer(entries, np.uint64).sort()
     start = 0

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distributed_prompt.errors import ArgumentError, DPromptError, NotAPackError, PackReadError
+from distributed_prompt.fork_gate import importing
 from distributed_prompt.store.base import Store, StoreWriter
 from distributed_prompt.store.byte_source import ByteSource
 from distributed_prompt.store.lmdb_pages import is_lmdb
@@ -101,7 +102,8 @@ def check_engine(engine: str) -> str:
 
 def _create_lmdb(path: str, name: str) -> StoreWriter:
     # Readers never need lmdb itself.
-    from distributed_prompt.store.lmdb_writer import LmdbWriter  # noqa: PLC0415
+    with importing:
+        from distributed_prompt.store.lmdb_writer import LmdbWriter  # noqa: PLC0415
 
     return LmdbWriter(path, name)
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import islice
 
 from distributed_prompt.errors import CorruptPackError, NotAPackError, PackReadError, UnsupportedPackError
+from distributed_prompt.fork_gate import importing
 from distributed_prompt.store.base import Store, Table
 from distributed_prompt.store.byte_source import ByteSource
 from distributed_prompt.store.lmdb_pages import Tree, TreeReader, read_meta
@@ -136,7 +137,8 @@ class LmdbStore(Store):
             return
         descriptor = self._file.check_open()
         # Only this needs LMDB, and its checker.
-        from lmdb.verify import VerifyError, verify  # noqa: PLC0415
+        with importing:
+            from lmdb.verify import VerifyError, verify  # noqa: PLC0415
 
         try:
             # The very file that is open, whatever has its path now.

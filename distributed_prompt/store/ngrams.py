@@ -25,6 +25,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from distributed_prompt.errors import CorruptPackError
+from distributed_prompt.fork_gate import importing
 from distributed_prompt.geometry import SEGMENT_SHARDS
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import Store, StoreWriter, Table
@@ -78,7 +79,8 @@ class OpenSegment:
 
     def resume(self, groups: Iterator[bytes], shards: int) -> None:
         """Take what the first shards of a segment have from its groups in a pack."""
-        import numpy as np  # noqa: PLC0415  # as in text/grams.py
+        with importing:
+            import numpy as np  # noqa: PLC0415  # as in text/grams.py
 
         matrix, used = self._rows(), -(-shards // 8)
         for number, group in enumerate(groups):
@@ -103,7 +105,8 @@ class OpenSegment:
     def _rows(self) -> Any:
         """For eight shards each, a byte for each bucket and flag."""
         if self._matrix is None:
-            import numpy as np  # noqa: PLC0415  # as above
+            with importing:
+                import numpy as np  # noqa: PLC0415  # as above
 
             self._matrix = np.zeros((SEGMENT_SHARDS // 8, ENTRIES), np.uint8)
         return self._matrix
@@ -111,7 +114,8 @@ class OpenSegment:
 
 def _group_rows(matrix: "NDArray[np.uint8]", made: Callable[[bytes], bytes], first: int) -> tuple[bytes, list[bytes]]:
     """Rough counts, and what is made of the bit rows, of some groups."""
-    import numpy as np  # noqa: PLC0415  # as above
+    with importing:
+        import numpy as np  # noqa: PLC0415  # as above
 
     last = min(first + _TASK_GROUPS, GROUPS)
     bits = np.ascontiguousarray(matrix[:, first * GROUP : last * GROUP].T)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from distributed_prompt.fork_gate import importing
 from distributed_prompt.geometry import SEGMENT_SHARDS, check_shard_size
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import StoreWriter, Table
@@ -67,7 +68,8 @@ def count_newlines(data: bytes) -> int:
     """Newlines in UTF-8."""
     if len(data) < _LARGE_BYTES:
         return data.count(b"\n")
-    import numpy as np  # noqa: PLC0415  # costs 100 ms, and only writers of large shards need it
+    with importing:
+        import numpy as np  # noqa: PLC0415  # costs 100 ms, and only writers of large shards need it
 
     # Several times faster than bytes.count, and without the GIL.
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))

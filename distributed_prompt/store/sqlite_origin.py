@@ -19,7 +19,7 @@ _CACHE_KIB = 512
 _FLAGS = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
 _VFS_NAME = "dprompt-source"
 # SQLite leaves room for what its journal is called, whether it has one or not.
-_LONGEST_PATH_BYTES = min(vfs["mxPathname"] for vfs in apsw.vfs_details()) - len("-journal")
+_LONGEST_PATH_BYTES = min(int(vfs["mxPathname"]) for vfs in apsw.vfs_details()) - len("-journal")
 
 
 class Origin(ABC):

@@ -16,9 +16,9 @@ from typing import Any, cast
 import apsw
 
 from distributed_prompt.errors import ClosedError, CorruptPackError, DPromptError, PackChangedError, PackReadError
+from distributed_prompt.fork_gate import ForkGate
 from distributed_prompt.store.base import Store, Table
 from distributed_prompt.store.byte_source import ByteSource
-from distributed_prompt.store.fork_gate import ForkGate
 from distributed_prompt.store.maps import Maps
 from distributed_prompt.store.metadata import MOST_BYTES, MOST_ROWS, parse_features
 from distributed_prompt.store.sqlite_origin import Origin, SourceOrigin, file_origin

@@ -8,6 +8,8 @@ case is ignored although their bytes do not.
 import re
 from typing import TYPE_CHECKING, Any
 
+from distributed_prompt.fork_gate import importing
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -75,7 +77,8 @@ def entries(data: bytes, before: bytes) -> "NDArray[np.uint8]":
         data: its UTF-8.
         before: what lies before it; the last ``BEFORE_BYTES`` bytes count.
     """
-    import numpy as np  # noqa: PLC0415  # costs 100 ms, and only those need it who make an index
+    with importing:
+        import numpy as np  # noqa: PLC0415  # costs 100 ms, and only those need it who make an index
 
     whole = before[-BEFORE_BYTES:] + data
     lowered = np.frombuffer(whole.lower(), np.uint8)

@@ -8,6 +8,8 @@ encoded as three bytes each).
 import codecs
 from typing import NamedTuple
 
+from distributed_prompt.fork_gate import importing
+
 _LARGE_BYTES = 4096
 
 
@@ -31,7 +33,8 @@ def width(data: bytes) -> int:
     if len(data) < _LARGE_BYTES:
         largest = max(data)
     else:
-        import numpy as np  # noqa: PLC0415  # costs 100 ms, and short texts do without
+        with importing:
+            import numpy as np  # noqa: PLC0415  # costs 100 ms, and short texts do without
 
         largest = int(np.frombuffer(data, np.uint8).max())
     if largest <= "\u00ff".encode()[0]:

@@ -1,9 +1,10 @@
-"""Keeps a fork out of the middle of a library call.
+"""Keeps a fork out of the middle of what a child could never go on with.
 
-SQLite has mutexes of its own. A child that is forked while another thread holds one would wait for it for ever,
-so a fork waits until no thread is inside, and meanwhile none goes in.
+Modules that are being imported are locked, and SQLite has mutexes of its own. A child that is forked while another
+thread holds one would wait for it for ever, so a fork waits until no thread is inside, and meanwhile none goes in.
 """
 
+import os
 from threading import Condition
 
 _PATIENCE_SECONDS = 10
@@ -47,3 +48,16 @@ class ForkGate:
         with self._condition:
             self._forks -= 1
             self._condition.notify_all()
+
+    def __enter__(self) -> None:
+        """Go in."""
+        self.enter()
+
+    def __exit__(self, *exception: object) -> None:
+        """Go out."""
+        self.leave()
+
+
+importing = ForkGate()
+"""A context for every import at first use: worker threads do some of them, of which who forks cannot know."""
+os.register_at_fork(before=importing.shut, after_in_parent=importing.open, after_in_child=importing.reset)
