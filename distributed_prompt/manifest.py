@@ -26,6 +26,7 @@ _VERSION = 1
 _WIDTHS = (0, 1, 2, 4)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MAX_CHARACTER_BYTES = 4
+_MOST = 2**62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,29 +166,41 @@ _TEXTS = ("head", "tail", "first_document", "last_document")
 _NUMBERS = ("length", "shard_size", "utf8_bytes", "newlines", "width", "documents", "pack_bytes")
 
 
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value < _MOST
+
+
+_CHECKS: tuple[tuple[str, Callable[[Any], bool]], ...] = (
+    ("address", lambda value: isinstance(value, str) and value != ""),
+    *((field, _is_number) for field in _NUMBERS),
+    *((field, lambda value: isinstance(value, str) and _DIGEST.fullmatch(value) is not None) for field in _DIGESTS),
+    *((field, lambda value: isinstance(value, str | None)) for field in _TEXTS),
+)
+
+
 def _parse_entry(pack: Any, name: str) -> PackEntry:
     values: dict[str, Any] = {field: pack.get(field) for field in _FIELDS} if isinstance(pack, dict) else {}
-    checks: dict[str, Callable[[Any], bool]] = {
-        "address": lambda value: isinstance(value, str) and value != "",
-        **dict.fromkeys(_NUMBERS, lambda value: type(value) is int and 0 <= value < 1 << 62),
-        **dict.fromkeys(_DIGESTS, lambda value: isinstance(value, str) and _DIGEST.fullmatch(value) is not None),
-        **dict.fromkeys(_TEXTS, lambda value: isinstance(value, str | None)),
-    }
-    for field, is_right in checks.items():
-        if not is_right(values.get(field)):
-            message = f"{name}: {field} {str(values.get(field))[:80]} cannot be"
-            raise CorruptPackError(message)
-    entry = PackEntry(**values)
+    wrong = next((field for field, is_right in _CHECKS if not is_right(values.get(field))), "")
+    if not wrong:
+        entry = PackEntry(**values)
+        wrong = _misfit(entry)
+        if not wrong:
+            return entry
+    message = f"{name}: {wrong} {str(values.get(wrong))[:80]} cannot be"
+    raise CorruptPackError(message)
+
+
+def _misfit(entry: PackEntry) -> str:
+    """The field that cannot be as the others are; empty if there is none."""
     edge = min(EDGE, entry.length)
-    for field, fits in (
-        ("shard_size", 1 <= entry.shard_size <= MAX_SHARD_SIZE),
-        ("width", entry.width in _WIDTHS),
-        ("utf8_bytes", entry.length <= entry.utf8_bytes <= _MAX_CHARACTER_BYTES * entry.length),
-        ("newlines", entry.newlines <= entry.length),
-        ("head", entry.head is None or len(entry.head) == edge),
-        ("tail", entry.tail is None or len(entry.tail) == edge),
-    ):
-        if not fits:
-            message = f"{name}: {field} {str(getattr(entry, field))[:80]} cannot be"
-            raise CorruptPackError(message)
-    return entry
+    if not 1 <= entry.shard_size <= MAX_SHARD_SIZE:
+        return "shard_size"
+    if entry.width not in _WIDTHS:
+        return "width"
+    if not entry.length <= entry.utf8_bytes <= _MAX_CHARACTER_BYTES * entry.length:
+        return "utf8_bytes"
+    if entry.newlines > entry.length:
+        return "newlines"
+    if entry.head is not None and len(entry.head) != edge:
+        return "head"
+    return "tail" if entry.tail is not None and len(entry.tail) != edge else ""

@@ -322,3 +322,14 @@ def test_a_lazy_text_shows_one_short_line_without_looking() -> None:
 
 def test_cased_characters_are_there() -> None:
     assert {"\u03a3", "\u0130", "\u00df"} <= set(CASED + SIGMA)
+
+
+def test_a_text_that_grows_in_a_loop_is_not_looked_over_each_time() -> None:
+    prompt = dp.DistributedPrompt.from_text("abc\n" * 100, shard_size=7)
+    prompt.view_threshold = 10
+    grown: Any = prompt.view(0, 50)
+    for start in range(100):
+        grown += prompt.view(start, start + 20)
+        assert "_ends" not in vars(grown._characters)
+    assert len(grown) == 50 + 100 * 20
+    assert grown == str(prompt)[:50] + "".join(str(prompt)[start : start + 20] for start in range(100))

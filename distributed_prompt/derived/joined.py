@@ -81,11 +81,12 @@ class Repeated(Derived):
 class Joined(Derived):
     """Ranges one after the other, and all of them again so many times. Their parts are its parts."""
 
-    def __init__(self, ranges: tuple[Range, ...], times: int = 1) -> None:
-        """Take the ranges, at least one."""
+    def __init__(self, ranges: tuple[Range, ...], times: int = 1, length: int | None = None) -> None:
+        """Take the ranges, at least one, and how many characters all of it has, if that is known."""
         super().__init__(ranges[0].characters)
         self._ranges = ranges
         self._times = times
+        self._known_length = length
 
     @property
     def recipe(self) -> tuple[object, ...]:
@@ -100,7 +101,9 @@ class Joined(Derived):
     @property
     def length(self) -> int:
         """As the base class says."""
-        return self._ends[-1] * self._times
+        if self._known_length is None:
+            self._known_length = self._ends[-1] * self._times
+        return self._known_length
 
     @property
     def ranges(self) -> tuple[Range, ...]:
@@ -196,12 +199,11 @@ def flattened(ranges: list[Range]) -> tuple[Range, ...]:
         parts: tuple[Range, ...] = (source,)
         if isinstance(characters, Joined) and not start and stop >= characters.length:
             parts = characters.ranges or parts
-        for part in parts:
-            merged = _merged(flat[-1], part) if flat else None
-            if merged:
-                flat[-1] = merged
-            else:
-                flat.append(part)
+        # What was joined before is merged already.
+        merged = _merged(flat[-1], parts[0]) if flat else None
+        if merged:
+            flat[-1] = merged
+        flat += parts[1:] if merged else parts
     return tuple(flat)
 
 

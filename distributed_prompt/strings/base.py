@@ -111,7 +111,7 @@ class TextBase(ABC, Generic[View]):
             return parts[0]._cut(0, length)
         characters = self._range().characters
         ranges = [part._range() if isinstance(part, TextBase) else _held(characters, part) for part in parts]
-        return cast("View", self._made(Joined(flattened(ranges), times), length))
+        return cast("View", self._made(Joined(flattened(ranges), times, length), length))
 
     def _check_real(self, what: str, length: int) -> None:
         """For what has no lazy form.
