@@ -304,16 +304,15 @@ class Collection(Characters):
 
     def lacking(self, literals: Sequence[Literal]) -> Callable[[int], int] | None:
         """As the base class says; indexes tell."""
-        return partial(self._lacks, tuple(literals), {}) if literals else None
+        return partial(self._lacks, tuple(literals)) if literals else None
 
-    def _lacks(self, literals: tuple[Literal, ...], known: dict[int, Callable[[int], int] | None], offset: int) -> int:
+    def _lacks(self, literals: tuple[Literal, ...], offset: int) -> int:
         self.check_open()
         if offset >= self.length:
             return 0
         pack = self._pack_of(offset)
-        if pack not in known:
-            known[pack] = self.shards(pack).lacking(literals)
-        lacks, base = known[pack], self._start(pack)
+        # Asked for anew: what is kept of a pack keeps it open.
+        lacks, base = self.shards(pack).lacking(literals), self._start(pack)
         characters = lacks(offset - base) if lacks else 0
         first, last = self._seams.between(pack, literals) if characters else (0, 0)
         return characters if first <= offset - base and offset - base + characters <= last else 0

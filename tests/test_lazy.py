@@ -325,7 +325,7 @@ def test_cased_characters_are_there() -> None:
 
 
 def test_a_text_that_grows_in_a_loop_is_not_looked_over_each_time() -> None:
-    prompt = dp.DistributedPrompt.from_text("abc\n" * 100, shard_size=7)
+    prompt = DistributedPrompt.from_text("abc\n" * 100, shard_size=7)
     prompt.view_threshold = 10
     grown: Any = prompt.view(0, 50)
     for start in range(100):

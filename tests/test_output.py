@@ -17,6 +17,7 @@ import pytest
 import distributed_prompt as dp
 from distributed_prompt.backends.output import OutputFile
 from distributed_prompt.backends.output_folder import OutputFolder
+from distributed_prompt.backends.output_lock import OutputLock
 from distributed_prompt.errors import ArgumentError, OutputError, OutputExistsError
 
 COMMAND = [sys.executable, "-m", "distributed_prompt"]
@@ -427,30 +428,43 @@ def test_the_child_of_a_killed_writer_does_not_hold_its_lock(tmp_path: Path, out
 @pytest.mark.forks
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.parametrize("kind", [partial(OutputFile, overwrite=False), OutputFolder], ids=["file", "folder"])
-def test_a_child_forked_while_the_file_is_being_opened_does_not_have_it(
+def test_a_child_forked_while_the_file_is_being_opened_does_not_hold_its_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Callable[[Path], OutputFile | OutputFolder]
 ) -> None:
-    output, statuses, real = kind(tmp_path / "out"), list[int](), os.open
+    output, children, real = kind(tmp_path / "out"), list[int](), os.open
+    reading, writing = os.pipe()
 
     def fork() -> None:
         child = os.fork()
         if child == 0:
-            files = (f"/proc/self/fd/{number}" for number in range(64))
-            os._exit(any(os.path.realpath(file) == str(output.partial) for file in files))
-        statuses.append(os.waitpid(child, 0)[1])
+            os.write(writing, b"x")
+            time.sleep(60)
+            os._exit(0)
+        children.append(child)
+        os.read(reading, 1)
 
     def opened(path: os.PathLike[str], *arguments: int) -> int:
         number = real(path, *arguments)
-        if path == output.partial:
+        if path == output.partial and not thread.ident:
             thread.start()
             thread.join(0.1)
         return number
 
-    thread = threading.Thread(target=fork)
+    thread, other = threading.Thread(target=fork), OutputLock()
     monkeypatch.setattr(os, "open", opened)
     with output:
         thread.join()
-    assert statuses == [0]
+        # As if this process were killed now.
+        output._lock.leave()
+        other.open(output.partial, os.O_RDONLY)
+        try:
+            other.take()
+        finally:
+            other.close()
+            os.kill(children[0], signal.SIGKILL)
+            os.waitpid(children[0], 0)
+            os.close(reading)
+            os.close(writing)
 
 
 @pytest.mark.forks

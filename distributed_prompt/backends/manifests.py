@@ -105,7 +105,7 @@ def matching(pattern: str) -> list[str]:
         PackNotFoundError: nothing matches.
         AddressError: a pattern of what cannot be listed.
     """
-    if not has_magic(pattern) or (not is_remote(pattern) and Path(pattern).exists()):
+    if not has_magic(pattern) or (not is_remote(pattern) and os.path.exists(pattern)):  # noqa: PTH110  # whatever the name
         return [pattern]
     if pattern.startswith(_S3):
         found = sorted(_listed(pattern))
