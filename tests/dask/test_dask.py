@@ -28,21 +28,22 @@ from tools.s3_server import Server
 DOCUMENTS = 12
 LINE = "document {:02d}, line {:05d} of \u65e5\u672c hay\n"
 NEEDLE = "document {:02d}, line {:05d} of \u65e5\u672c needle\n"
-LINES = 2_000
-PART_BYTES = 180_000
+LINES = 1_000
+PART_BYTES = 90_000
 PARTS = 6
 SHARD_SIZE = 2**12
 LONG_SECONDS = 20.0
 IN_FLIGHT = 64
+CHUNK = 2_500
 PART_3 = "part-00003-"
 SEARCHES: dict[str, Callable[..., object]] = {
-    "find": lambda text, **options: text.find("document 09, line 01500", **options),
+    "find": lambda text, **options: text.find("document 09, line 00500", **options),
     "find nothing": lambda text, **options: text.find("nowhere", **options),
     "count": lambda text, **options: text.count("hay", **options),
     "count what overlaps itself": lambda text, **options: text.count("00", **options),
     "find_all": lambda text, **options: list(text.find_all("needle", **options)),
     "find_all in any case": lambda text, **options: list(text.find_all("NEEDLE", ignore_case=True, **options)),
-    "find_many": lambda text, **options: text.find_many(["needle", "nowhere", "11, line 01999"], **options),
+    "find_many": lambda text, **options: text.find_many(["needle", "nowhere", "11, line 00999"], **options),
     "findall": lambda text, **options: prompt_re.findall(r"(\d+) of .. needle", text, **options),
     "finditer": lambda text, **options: [m.span() for m in prompt_re.finditer(r"\d\d+", text, **options)],
     "map shards": lambda text, **options: list(text.map(len, **options)),
@@ -275,10 +276,10 @@ def prompt(request: pytest.FixtureRequest, corpus: Corpus, parts: Path) -> Itera
 @pytest.fixture
 def _small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many tasks of little text."""
-    monkeypatch.setattr(mapping, "_TASK_CHARACTERS", 1)
-    monkeypatch.setattr(shards, "_SENT_RUN_BYTES", 2**15)
-    monkeypatch.setattr(shards, "_RUN_BYTES", 2**15)
-    monkeypatch.setattr(regex_regions, "_REGION_CHARACTERS", 2**15)
+    monkeypatch.setattr(mapping, "_TASK_CHARACTERS", 2**14)
+    monkeypatch.setattr(shards, "_SENT_RUN_BYTES", 2**16)
+    monkeypatch.setattr(shards, "_RUN_BYTES", 2**16)
+    monkeypatch.setattr(regex_regions, "_REGION_CHARACTERS", 2**16)
 
 
 @pytest.fixture
@@ -458,10 +459,10 @@ def executor(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Any]:
             yield processes
 
 
-@pytest.mark.parametrize("name", SEARCHES)
 @pytest.mark.usefixtures("_small_tasks")
-def test_all_executors_give_the_same_answers(prompt: dp.DistributedPrompt, executor: Any, name: str) -> None:
-    assert SEARCHES[name](prompt, executor=executor) == SEARCHES[name](prompt)
+def test_all_executors_give_the_same_answers(prompt: dp.DistributedPrompt, executor: Any) -> None:
+    for name, search in SEARCHES.items():
+        assert search(prompt, executor=executor) == search(prompt), name
 
 
 @pytest.mark.parametrize("name", ["count", "find_all", "findall", "finditer"])
@@ -631,18 +632,21 @@ class _Watch:
 
 
 @pytest.mark.usefixtures("_small_tasks")
-def test_results_do_not_pile_up(cluster: Cluster, prompt: dp.DistributedPrompt) -> None:
+def test_results_do_not_pile_up(
+    cluster: Cluster, prompt: dp.DistributedPrompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapping, "_TASK_CHARACTERS", 1)
     watch = _Watch(cluster.scheduler)
     cluster.scheduler.plugins[watch.name] = watch
     most = count = 0
     try:
-        for result in prompt.map(_fat, over=5_000, executor=cluster.client):
+        for result in prompt.map(_fat, over=CHUNK, executor=cluster.client):
             count += 1
             most = max(most, len(cluster.client.futures))
             assert len(result) >= 90_000
     finally:
         del cluster.scheduler.plugins[watch.name]
-    assert count == -(-len(prompt) // 5_000) > 2 * IN_FLIGHT
+    assert count == -(-len(prompt) // CHUNK) > 2 * IN_FLIGHT
     assert 1 < watch.most <= IN_FLIGHT
     assert most <= IN_FLIGHT
     assert until(lambda: idle(cluster))
