@@ -346,7 +346,7 @@ def test_every_damaged_shard_is_refused(tmp_path: Path, engine: str, other: str)
 
 
 @each_way
-@pytest.mark.parametrize("changes", [{"lines": 7}, {"root_digest": "0" * 64}, {"documents_digest": "0" * 64}])
+@pytest.mark.parametrize("changes", [{"lines": 101}, {"root_digest": "0" * 64}, {"documents_digest": "0" * 64}])
 def test_a_pack_whose_metadata_belong_to_another_is_refused(
     tmp_path: Path, engine: str, other: str, changes: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,17 +25,20 @@ _S3 = "s3://"
 def manifest_at(address: str) -> str | None:
     """The address of the manifest that an address names, by itself or by its folder; None if it is one of a pack."""
     if is_remote(address):
-        path = address.partition("?")[0]
+        path, mark, query = address.partition("?")
         if path.endswith("/"):
-            return f"{address}{MANIFEST_NAME}"
+            return f"{path}{MANIFEST_NAME}{mark}{query}"
         return address if path.endswith(MANIFEST_ENDING) else None
     place = Path(os.path.abspath(address))  # noqa: PTH100  # Path.absolute keeps '..'
-    if place.is_dir():
-        inside = place / MANIFEST_NAME
-        return str(inside) if inside.is_file() and not (place / PACK_NAME).is_file() else None
     try:
+        if place.is_dir():
+            inside = place / MANIFEST_NAME
+            return str(inside) if inside.is_file() and not (place / PACK_NAME).is_file() else None
+        if not place.is_file():
+            # Who opens a pipe waits for its writer.
+            return None
         with place.open("rb") as file:
-            return str(place) if place.is_file() and file.read(1) == b"{" else None
+            return str(place) if file.read(1) == b"{" else None
     except (OSError, ValueError):
         # Whoever opens it as a pack says what is wrong.
         return None
@@ -116,7 +119,7 @@ def matching(pattern: str) -> list[str]:
     else:
         found = sorted(glob(pattern, recursive=True))  # noqa: PTH207  # strings in, strings out
     if not found:
-        message = f"{pattern}: matches nothing"
+        message = f"{pattern}: {'' if is_remote(pattern) else 'no such file, and as a pattern it '}matches nothing"
         raise PackNotFoundError(message)
     return found
 
