@@ -17,9 +17,9 @@ from distributed_prompt.backends.manifests import read_manifest
 from distributed_prompt.caching import cached
 from distributed_prompt.characters import Characters, Stats
 from distributed_prompt.collected_documents import CollectedDocuments
-from distributed_prompt.errors import ClosedError, DPromptError, PackChangedError
+from distributed_prompt.errors import ClosedError, CorruptPackError, DPromptError, PackChangedError
 from distributed_prompt.locks import Lock
-from distributed_prompt.manifest import Manifest, placed
+from distributed_prompt.manifest import Manifest, PackEntry, placed
 from distributed_prompt.runs import Interest, Shifted, Task, map_tasks
 from distributed_prompt.seams import Seams, Stretch
 from distributed_prompt.shard_cache import DEFAULT_CACHE_BYTES, ShardCache
@@ -35,6 +35,7 @@ OPEN_PACKS = 64
 _LOCKS = 16
 _OPENED_AHEAD = 16
 _SAMPLED_PACKS = 4
+_CHECKED = ("length", "shard_size", "utf8_bytes", "newlines", "width", "documents")
 
 
 class Collection(Characters):
@@ -142,8 +143,13 @@ class Collection(Characters):
             source = self._sources[pack]
             backend = source if isinstance(source, Backend) else open_backend(source)
             check_digests(backend, self.manifest.packs[pack].digests)
+            _check_entry(backend, self.manifest.packs[pack])
             shards = Shards(backend, self._cache, pack)
             with self._lock:
+                if self._is_closed:
+                    # Meanwhile, and nobody else would.
+                    shards.close()
+                    self.check_open()
                 self._open[pack] = shards
                 if len(self._open) > OPEN_PACKS:
                     # Nobody closes it: whoever is using it goes on, and the last one lets go of the file.
@@ -382,6 +388,20 @@ def places(manifest: Manifest, address: str) -> list[str]:
     """
     is_far = is_remote(address)
     return [placed(entry.address, address, is_far=is_far) for entry in manifest.packs]
+
+
+def _check_entry(backend: Backend, entry: PackEntry) -> None:
+    """Close a backend whose pack is not what the manifest says of it: offsets would lead nowhere.
+
+    Raises:
+        CorruptPackError: it is not.
+    """
+    for field in _CHECKED:
+        found, expected = getattr(backend.pack.metadata, field), getattr(entry, field)
+        if found != expected:
+            backend.close()
+            message = f"{backend.pack.name}: {field} {found}, but the manifest says {expected}"
+            raise CorruptPackError(message)
 
 
 def _traffic(shards: Shards) -> tuple[int, int]:

@@ -9,9 +9,11 @@ import hashlib
 import json
 import posixpath
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+from urllib.parse import unquote
 
 from distributed_prompt.caching import cached
 from distributed_prompt.errors import CorruptPackError, NotAPackError, UnsupportedPackError
@@ -123,13 +125,17 @@ def parse_manifest(data: bytes, name: str) -> Manifest:
         message = f"{name}: manifest of version {version}, this one reads up to {_VERSION}; a newer dprompt reads it"
         raise UnsupportedPackError(message)
     packs = found.get("packs")
-    if version != _VERSION or not isinstance(packs, list):
+    if type(version) is not int or version != _VERSION or not isinstance(packs, list):
         message = f"{name}: manifest: version or packs cannot be"
         raise CorruptPackError(message)
     if found.get("checksum") != _checksum(packs):
         message = f"{name}: manifest: its checksum is {_checksum(packs)}, not the one it states"
         raise CorruptPackError(message)
-    return Manifest(tuple(_parse_entry(pack, f"{name}: manifest: pack {number}") for number, pack in enumerate(packs)))
+    entries = tuple(_parse_entry(pack, f"{name}: manifest: pack {number}") for number, pack in enumerate(packs))
+    if sum(entry.length for entry in entries) > sys.maxsize:
+        message = f"{name}: manifest: its packs together are longer than a text can be"
+        raise CorruptPackError(message)
+    return Manifest(entries)
 
 
 def placed(address: str, manifest: str, *, is_far: bool) -> str:
@@ -143,10 +149,14 @@ def placed(address: str, manifest: str, *, is_far: bool) -> str:
     Raises:
         CorruptPackError: it names something else.
     """
+    if is_far:
+        # The query may be a signature, and may have slashes.
+        manifest = manifest.partition("?")[0]
     folder = manifest.rpartition("/")[0]
     if not is_far:
         return address if "://" in address else posixpath.join(folder, address)
-    if "://" in address or address.startswith("/") or ".." in address.split("/") or re.search(r"[?#\\]", address):
+    is_above = address.startswith("/") or ".." in unquote(address).split("/")
+    if is_above or "://" in address or re.search(r"[?#\\]", address):
         message = f"{manifest}: names the pack {address[:200]!r}, which is not below its own folder"
         raise CorruptPackError(message)
     return f"{folder}/{address}"

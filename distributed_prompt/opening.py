@@ -1,6 +1,7 @@
 """What an address opens: the shards of one pack, or a collection of many."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ Address = str | os.PathLike[str]
 Addresses = Address | Iterable[Address | Backend]
 
 _THREADS = 16
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 class Member(NamedTuple):
@@ -133,6 +135,9 @@ def entry_of(backend: Backend, *, edges: bool) -> PackEntry:
         shards = Shards(backend, ShardCache())
         head = "".join(_text(shards, 0, min(EDGE, metadata.length)))
         tail = "".join(_text(shards, max(0, metadata.length - EDGE), metadata.length))
+        if _PAIR.search(head) or _PAIR.search(tail):
+            # JSON would make one character of two.
+            head = tail = None
     return PackEntry(
         address=backend.address,
         length=metadata.length,

@@ -6,13 +6,14 @@ import random
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
@@ -21,12 +22,14 @@ from distributed_prompt import collection as collection_module
 from distributed_prompt import re as prompt_re
 from distributed_prompt import runs as runs_module
 from distributed_prompt import shards as shards_module
+from distributed_prompt.backends.addresses import open_backend
 from distributed_prompt.backends.memory_backend import MemoryBackend
 from distributed_prompt.collection import Collection
 from distributed_prompt.errors import ArgumentError, ClosedError, PackChangedError, PackNotFoundError
 from distributed_prompt.lazy_str import LazyStr
 from distributed_prompt.manifest import Manifest
 from distributed_prompt.opening import entry_of
+from distributed_prompt.text.literal import Literal
 from tests.inside import Indexed
 from tests.strategies import outcome
 from tests.test_ngrams_attacks import set_segments
@@ -46,6 +49,10 @@ LETTERS = (
     "iI\u0130\u0131\u0307",
     "\u03c3\u03a3\u03c2aA ",
 )
+
+
+# An example is some hundred calls.
+FEW = settings(max_examples=max(20, settings.default.max_examples // 3) if settings.default else 20)
 
 
 class Case(NamedTuple):
@@ -73,6 +80,10 @@ class Case(NamedTuple):
 
 def collected(parts: list[tuple[str, int, bool]], *, edges: bool) -> Any:
     backends = [(Indexed if index else MemoryBackend)(text, size) for text, size, index in parts]
+    return collection_of(backends, edges=edges)
+
+
+def collection_of(backends: list[MemoryBackend], *, edges: bool) -> Any:
     entries = tuple(entry_of(backend, edges=edges) for backend in backends)
     characters = Collection(Manifest(entries), backends)
     return dp.DistributedPrompt._of(characters, 0, characters.length, 10, 2**40, owns=True)
@@ -129,11 +140,12 @@ def assert_searches_agree(prompt: Any, text: str, needle: str, dice: random.Rand
     assert prompt.find_many(many, start, stop) == {each: text.find(each, start, stop) for each in many}
 
 
+@FEW
 @given(cases())
 def test_a_collection_is_searched_as_str_is(case: Case) -> None:
     text, prompt, dice = case.text, case.prompt(), case.dice
     (a, b), (c, d) = bounds(dice, len(text)), bounds(dice, len(text))
-    made, real = dice.choice(
+    other, same = dice.choice(
         [
             (prompt.view(a, b), text[a:b]),
             (prompt.view(a, b).view(c, d), text[a:b][c:d]),
@@ -142,10 +154,11 @@ def test_a_collection_is_searched_as_str_is(case: Case) -> None:
             (prompt.casefold(), text.casefold()),
         ]
     )
-    for made, real in ((prompt, text), (made, real)):
+    for made, real in ((prompt, text), (other, same)):
         assert_searches_agree(made, real, case.needle, dice)
 
 
+@FEW
 @given(cases(), st.sampled_from([-1, 0, 1, 2]), st.sampled_from(["", "x", "<>", "i\u0307"]))
 def test_what_is_cut_and_replaced_of_a_collection_is_what_str_makes(case: Case, count: int, new: str) -> None:
     text, dice, needle = case.text, case.dice, case.needle
@@ -168,6 +181,7 @@ def test_what_is_cut_and_replaced_of_a_collection_is_what_str_makes(case: Case, 
     assert str(getattr(prompt, method)()) == getattr(part, method)(), method
 
 
+@FEW
 @given(cases())
 def test_slices_steps_lines_and_the_whole_are_those_of_str(case: Case) -> None:
     text, prompt, dice = case.text, case.prompt(), case.dice
@@ -208,6 +222,7 @@ def test_slices_steps_lines_and_the_whole_are_those_of_str(case: Case) -> None:
     assert (prompt < text + "a") == (text < text + "a")
 
 
+@FEW
 @given(cases())
 def test_regular_expressions_find_the_same_in_a_collection(case: Case) -> None:
     text, prompt, dice = case.text, case.prompt(), case.dice
@@ -224,7 +239,7 @@ def test_regular_expressions_find_the_same_in_a_collection(case: Case) -> None:
         "(a+)(b*)",
         r"\Z|a\n",
     )
-    for pattern in dice.sample(patterns, 2):
+    for pattern in (literal, dice.choice(patterns)):
         for made, real in (dice.choice([(prompt, text), (prompt.view(a, b), text[a:b])]),):
             found = [(match.span(), match.groups()) for match in prompt_re.finditer(pattern, made)]
             assert found == [(match.span(), match.groups()) for match in re.finditer(pattern, real)], pattern
@@ -234,6 +249,7 @@ def test_regular_expressions_find_the_same_in_a_collection(case: Case) -> None:
             assert (one and one.span()) == (other and other.span())
 
 
+@FEW
 @given(cases())
 def test_derived_texts_of_a_collection_say_where_nothing_is(case: Case) -> None:
     """An index may be asked of each part of what a text is made of: ``lacking``, which seams must be known to."""
@@ -241,8 +257,12 @@ def test_derived_texts_of_a_collection_say_where_nothing_is(case: Case) -> None:
     assert str(prompt.replace(needle, "").replace("a", "bb")) == text.replace(needle, "").replace("a", "bb")
     assert (prompt * 2).count(needle) == (text * 2).count(needle)
     assert (prompt + prompt[::-1]).find(needle[::-1]) == (text + text[::-1]).find(needle[::-1])
-    lacks = prompt._characters.lacking([dp.strings.Literal(needle)] if hasattr(dp.strings, "Literal") else [])
-    assert lacks is None or all(lacks(offset) >= 0 for offset in range(len(text)))
+    lacks = prompt._characters.lacking([Literal(needle)])
+    starts = [match.start() for match in re.finditer(f"(?={re.escape(needle)})", text)]
+    for offset in range(0, len(text), 7):
+        characters = lacks(offset)
+        crossing = [at for at in starts if at < offset + characters and at + len(needle) > offset]
+        assert not characters or not crossing, offset
 
 
 # Files
@@ -366,9 +386,9 @@ def test_documents_of_a_view_are_those_that_lie_in_it(packs: list[Path]) -> None
         for a in range(0, len(WHOLE) + 1, 3):
             for b in (a, a + 1, a + 10, a + 13, a + 100, len(WHOLE)):
                 assert list(prompt.view(a, b).documents) == list(same.view(a, b).documents), (a, b)
-                assert [
-                    (each.start, each.stop) for each in prompt.view(a, b).documents.records()
-                ] == [(each.start, each.stop) for each in same.view(a, b).documents.records()]
+                assert [(each.start, each.stop) for each in prompt.view(a, b).documents.records()] == [
+                    (each.start, each.stop) for each in same.view(a, b).documents.records()
+                ]
 
 
 def test_of_documents_of_one_name_the_first_is_found(tmp_path: Path) -> None:
@@ -396,12 +416,12 @@ def test_of_documents_of_one_name_a_view_has_its_own(tmp_path: Path) -> None:
 def test_prompts_views_and_lazy_texts_pickle_as_what_opens_them(packs: list[Path], tmp_path: Path) -> None:
     dp.collect(packs, f"{tmp_path}/")
     for address in (packs, tmp_path, [dp.FileBackend(pack) for pack in packs]):
-        with dp.open(address) as prompt:  # type: ignore[arg-type]
+        with dp.open(address) as prompt:
             prompt.view_threshold = 5
             for made in (prompt, prompt.view(3, 50), prompt.lower(), prompt.replace("needle", "x"), prompt[::-1]):
                 data = pickle.dumps(made)
                 assert b"omega" not in data
-                again = pickle.loads(data)
+                again = pickle.loads(data)  # noqa: S301  # our own
                 assert str(again) == str(made)
                 assert again.count("needle") == made.count("needle")
                 again._characters.close()
@@ -413,7 +433,7 @@ def test_a_pickle_names_the_pack_that_has_changed(packs: list[Path]) -> None:
         data = pickle.dumps(prompt)
     packs[4].unlink()
     dp.ingest_string("another", packs[4])
-    with pickle.loads(data) as prompt:
+    with pickle.loads(data) as prompt:  # noqa: S301  # our own
         assert prompt[:5] == "alpha"
         with pytest.raises(PackChangedError, match=r"04\.dprompt"):
             prompt.count("needle")
@@ -469,7 +489,7 @@ def test_many_threads_read_one_collection(packs: list[Path], monkeypatch: pytest
 
     def work(seed: int) -> None:
         dice = random.Random(seed)  # noqa: S311  # no secret
-        for _ in range(40):
+        for _ in range(12):
             a, b = bounds(dice, len(WHOLE))
             needle = dice.choice(["needle", "\n", "\r\n", "ome", "nowhere"])
             for made, real in (
@@ -499,7 +519,7 @@ USES: dict[str, Callable[[Any], object]] = {
     "documents": lambda prompt: list(prompt.documents),
     "eq": lambda prompt: prompt == WHOLE,
     "str": str,
-    "iter": lambda prompt: "".join(prompt),
+    "iter": "".join,
     "split": lambda prompt: prompt.split("\n"),
     "re": lambda prompt: prompt_re.findall("needle|omega", prompt),
     "line_at": lambda prompt: prompt.line_at(30),
@@ -531,11 +551,9 @@ def test_closing_in_use_ends_passes_with_an_error(packs: list[Path]) -> None:
         list(found)
 
 
-def test_what_is_opened_while_it_is_closed_is_closed_too(
-    packs: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_opened_while_it_is_closed_is_closed_too(packs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
-    own = collection_module.open_backend
+    own = open_backend
 
     def close_meanwhile(address: str) -> Any:
         opened.append(own(address))
@@ -555,22 +573,27 @@ def test_what_is_opened_while_it_is_closed_is_closed_too(
 def test_closing_a_view_closes_nothing(packs: list[Path]) -> None:
     with dp.open(packs) as prompt:
         with prompt.view(3, 60) as view:
-            assert view.find("needle") >= 0 or True
+            assert view.find("gamma") >= 0
         assert prompt == WHOLE
 
 
 # What is decoded
 
 
-def rare(edges: bool, odd: str = "") -> tuple[Any, list[str]]:  # noqa: FBT001  # a parameter
-    """Twelve packs of 40 shards, one of which has a word."""
+@lru_cache
+def rare_packs(odd: str) -> tuple[list[MemoryBackend], list[str]]:
+    """Twelve packs of 40 shards, one of which has a word, and two another one where they meet."""
     dice = random.Random(7)  # noqa: S311  # no secret
     texts = ["".join(dice.choices("abcdefgh", k=4000)) for _ in range(12)]
     texts[7] = texts[7][:1234] + "needle" + texts[7][1240:]
-    if odd:
-        texts[2], texts[3] = texts[2][: -len(odd) // 2] + odd[: len(odd) // 2], odd[len(odd) // 2 :] + texts[3][3:]
-    parts = [(text, 100, True) for text in texts]
-    return collected(parts, edges=edges), texts
+    half = len(odd) // 2
+    texts[2], texts[3] = texts[2][: 4000 - half] + odd[:half], odd[half:] + texts[3][half:]
+    return [Indexed(text, 100) for text in texts], texts
+
+
+def rare(*, edges: bool, odd: str = "") -> tuple[Any, list[str]]:
+    backends, texts = rare_packs(odd)
+    return collection_of(backends, edges=edges), texts
 
 
 SEARCHES: dict[str, Callable[[Any], object]] = {
@@ -636,27 +659,27 @@ def test_passes_abandoned_early_decode_little() -> None:
 
 
 def test_one_budget_bounds_the_shards_of_all_packs(tmp_path: Path) -> None:
-    texts = tuple(chr(97 + number) * 100_000 for number in range(12))
-    packs = pack_files(tmp_path, texts, (10_000,))
-    with dp.open(packs, cache_bytes=50_000) as prompt:
-        for offset in range(0, 1_200_000, 5_000):
-            assert prompt[offset] == chr(97 + offset // 100_000)
-            assert prompt.stats.cached_bytes <= 50_000
+    texts = tuple(chr(97 + number) * 20_000 for number in range(12))
+    packs = pack_files(tmp_path, texts, (2_000,))
+    with dp.open(packs, cache_bytes=10_000) as prompt:
+        for offset in range(0, 240_000, 1_000):
+            assert prompt[offset] == chr(97 + offset // 20_000)
+            assert prompt.stats.cached_bytes <= 10_000
         hits = prompt.stats.hits
-        assert prompt[1_199_999] == "l"
+        assert prompt[239_999] == "l"
         assert prompt.stats.hits == hits + 1
 
 
 @pytest.fixture
-def many_packs(tmp_path: Path) -> Iterator[list[Path]]:
-    yield pack_files(tmp_path, tuple(f"pack {number} \u00e9 needle\n" * 20 for number in range(12)), (64,))
+def many_packs(tmp_path: Path) -> list[Path]:
+    return pack_files(tmp_path, tuple(f"pack {number} \u00e9 needle\n" * 20 for number in range(12)), (64,))
 
 
 def open_packs(folder: Path) -> set[str]:
     found = set()
     for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
-            found.add(os.readlink(descriptor))
+            found.add(str(descriptor.readlink()))
     return {path for path in found if path.startswith(f"{folder}/")}
 
 
@@ -682,16 +705,13 @@ def test_no_more_packs_are_open_than_may_be(
 
 
 @needs_proc
-def test_lazy_texts_keep_no_packs_open(
-    many_packs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lazy_texts_keep_no_packs_open(many_packs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collection_module, "OPEN_PACKS", 2)
     whole = "".join(f"pack {number} \u00e9 needle\n" * 20 for number in range(12))
     with dp.open(many_packs) as prompt:
         prompt.view_threshold = 10
         replaced = prompt.replace("pack 5", "long text").lower()
-        found = replaced.find_all("long text")
-        assert len(list(found)) == 20
+        assert replaced.count("long text") == 20
         assert str(replaced) == whole.replace("pack 5", "long text")
         fields = prompt.split("pack 7")
         assert len(fields) == 21
