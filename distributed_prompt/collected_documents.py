@@ -46,11 +46,11 @@ class CollectedDocuments:
         pack, index = self._place(number)
         return self._table(pack).name(index)
 
-    def find(self, name: str) -> int | None:
-        """The number of the first document of a name, or None; only packs are asked that may have it."""
+    def find(self, name: str, first: int = 0) -> int | None:
+        """The number of the first document of a name, from a number on; only packs are asked that may have it."""
         for pack, entry in enumerate(self._manifest.packs):
-            if entry.may_have(name):
-                found = self._table(pack).find(name)
+            if self._stops[pack] > first and entry.may_have(name):
+                found = self._table(pack).find(name, first - self._first(pack))
                 if found is not None:
                     return self._first(pack) + found
         return None

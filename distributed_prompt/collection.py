@@ -14,6 +14,7 @@ from distributed_prompt.backends.addresses import is_remote, open_backend
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.fetchers import submit
 from distributed_prompt.backends.manifests import read_manifest
+from distributed_prompt.backends.traffic import Traffic
 from distributed_prompt.caching import cached
 from distributed_prompt.characters import Characters, Stats
 from distributed_prompt.collected_documents import CollectedDocuments
@@ -76,7 +77,7 @@ class Collection(Characters):
         self._open: dict[int, Shards] = {}
         self._lock = Lock()
         self._opening = [Lock() for _ in range(_LOCKS)]
-        self._past_traffic = 0, 0
+        self._past_traffic = Traffic()
 
     @property
     def length(self) -> int:
@@ -151,19 +152,18 @@ class Collection(Characters):
                     shards.close()
                     self.check_open()
                 self._open[pack] = shards
-                if len(self._open) > OPEN_PACKS:
+                named = [each for each in self._open if not isinstance(self._sources[each], Backend)]
+                if len(named) > OPEN_PACKS:
                     # Nobody closes it: whoever is using it goes on, and the last one lets go of the file.
-                    gone = self._open.pop(next(iter(self._open)))
-                    self._past_traffic = _sum([self._past_traffic, _traffic(gone)])
+                    self._past_traffic = self._past_traffic.plus(self._open.pop(named[0]).traffic)
             return shards
 
     @property
     def stats(self) -> Stats:
         """As the base class says."""
         with self._lock:
-            parts = [self._past_traffic, *map(_traffic, self._open.values())]
-        requests, received_bytes = _sum(parts)
-        return replace(self._cache.stats, requests=requests, received_bytes=received_bytes)
+            traffic = self._past_traffic.plus(*(shards.traffic for shards in self._open.values()))
+        return replace(self._cache.stats, **traffic._asdict())
 
     def near(self, offset: int) -> tuple[int, str]:
         """As the base class says: of the pack that it is in."""
@@ -391,23 +391,10 @@ def places(manifest: Manifest, address: str) -> list[str]:
 
 
 def _check_entry(backend: Backend, entry: PackEntry) -> None:
-    """Close a backend whose pack is not what the manifest says of it: offsets would lead nowhere.
-
-    Raises:
-        CorruptPackError: it is not.
-    """
+    """Close, and refuse, a backend whose pack is not what the manifest says: offsets would lead nowhere."""
     for field in _CHECKED:
         found, expected = getattr(backend.pack.metadata, field), getattr(entry, field)
         if found != expected:
             backend.close()
             message = f"{backend.pack.name}: {field} {found}, but the manifest says {expected}"
             raise CorruptPackError(message)
-
-
-def _traffic(shards: Shards) -> tuple[int, int]:
-    stats = shards.stats
-    return stats.requests, stats.received_bytes
-
-
-def _sum(parts: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    return sum(requests for requests, _ in parts), sum(received for _, received in parts)

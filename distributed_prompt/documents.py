@@ -98,7 +98,7 @@ class Documents(Mapping[str, str | View], Generic[View]):
 
         Cost: as ``in``.
         """
-        number = self._table.find(name)
+        number = self._table.find(name, self._numbers.start)
         return self._local(self._table.document(number)) if number is not None and number in self._numbers else None
 
     def at(self, offset: int) -> Document | None:

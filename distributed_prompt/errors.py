@@ -4,7 +4,7 @@
 
     DPromptError
     ├── ArgumentError        (ValueError)         an argument is outside its range
-    │   └── NoDocumentError                       nothing of what was to be packed is text
+    │   └── NoDocumentError  (ValueError)         nothing of what was to be packed is text
     ├── AddressError         (ValueError)         no pack can be read at this address
     ├── PackNotFoundError    (FileNotFoundError)  nothing is at this address
     ├── OutputExistsError    (FileExistsError)    the output is there already

@@ -96,7 +96,7 @@ def pack(  # noqa: PLR0913  # what a pack can be, and what many of them
 
     An output that ends with a slash gets many packs, each of whole documents, and a manifest, written last, by which
     :func:`distributed_prompt.open` opens them as one prompt. A second call finds the packs of one that was
-    interrupted, and makes the others.
+    interrupted, and makes the others. With a header, each pack but the last one ends its last line.
 
     Args:
         sources: one path or several: files, folders, ``-`` for standard input, or a folder as the first version of

@@ -6,6 +6,7 @@ Each pack is called after what it is made of, so a second run finds those of the
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
@@ -26,6 +27,7 @@ from distributed_prompt.workers import Progress, map_ahead
 DEFAULT_PART_BYTES = 2**30
 _FORMAT = 1
 _NAME_DIGITS = 12
+_PART_NAME = re.compile(r"part-\d{5}-[0-9a-f]{12}\.dprompt")
 
 Files = FileSource | TreeSource
 Packer = Callable[[Inputs, str, bool], object]
@@ -121,9 +123,7 @@ def pack_parts(
         message = f"{address}: exists; choose another folder, or overwrite it with --force (overwrite=True)"
         raise OutputExistsError(message)
     left_out: list[LeftOut] = []
-    within = f"{place.rstrip('/')}/"
-    # What is being made is not read, even if its folder is in one that is.
-    sources = (each for each in inputs.sources((), left_out.append) if not each.shown.startswith(within))
+    sources = (each for each in inputs.sources((), left_out.append) if not _is_made(each, place))
     tasks = _tasks(sources, address.removesuffix(MANIFEST_NAME), part_bytes, options)
     making = _Making(packer, str(options.get("encoding", "")))
     made: list[_Made] = []
@@ -146,6 +146,13 @@ def pack_parts(
         exact=all(part.exact for part in made),
         left_out=tuple(sorted(left_out)),
     )
+
+
+def _is_made(source: Source, folder: str) -> bool:
+    """Whether a file was found in a folder that is one of ours: what is being made is not read."""
+    place, _, name = source.shown.rpartition("/")
+    is_such = isinstance(source, TreeSource) and (name == MANIFEST_NAME or _PART_NAME.search(name))
+    return bool(is_such) and os.path.realpath(place) == os.path.realpath(folder)
 
 
 def _tasks(sources: Iterator[Source], folder: str, part_bytes: int, options: dict[str, Any]) -> Iterator[_Task]:

@@ -276,7 +276,11 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         characters, base, _ = string._range()
         source = Range(characters, base, base + last)
         literals = rarest(source, first, requirements(self.compiled))
-        if executor is not None and first < last and not are_few(source, first, literals):
+        if (
+            executor is not None
+            and first < min(last, string._length_up_to(first + 1))
+            and not are_few(source, first, literals)
+        ):
             yield from self._in_regions(string, limits, (first, last), executor)
             return
         if literals:
@@ -307,8 +311,9 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
         try:
             for found in RegionSearch(self.compiled, limits, string, bounds[1]).all(start, executor):
                 yield Match(self, string, found, 0, bounds)
-                # What is found there goes on behind it, wherever an empty match may be.
-                start, done = found.regs[0][0], 1
+                # What is found from there on begins with those matches that begin there, an empty one and another.
+                begin = found.regs[0][0]
+                start, done = begin, done + 1 if begin == start else 1
         except TooFarError:
             yield from islice(self._in_whole(string, start, bounds), done, None)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from distributed_prompt.backends.base import Backend
+from distributed_prompt.backends.traffic import Traffic
 from distributed_prompt.characters import Characters, Stats
 from distributed_prompt.errors import ClosedError, PackChangedError
 from distributed_prompt.geometry import SEGMENT_SHARDS, shard_count
@@ -99,8 +100,12 @@ class Shards(Characters):
     @property
     def stats(self) -> Stats:
         """The counters as they are now."""
-        requests, received_bytes = self._backend.traffic
-        return replace(self._cache.stats, requests=requests, received_bytes=received_bytes)
+        return replace(self._cache.stats, **self.traffic._asdict())
+
+    @property
+    def traffic(self) -> Traffic:
+        """What has been asked of a server."""
+        return self._backend.traffic
 
     def text(self, shard: int) -> str:
         """The text of one shard, from the cache or decoded into it."""

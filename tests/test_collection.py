@@ -401,7 +401,6 @@ def test_of_documents_of_one_name_the_first_is_found(tmp_path: Path) -> None:
         assert list(prompt.documents.values()) == ["text 0", "text 1"]
 
 
-@pytest.mark.xfail(reason="the first of all packs is found, and then is not in the view", strict=True)
 def test_of_documents_of_one_name_a_view_has_its_own(tmp_path: Path) -> None:
     for number in range(2):
         (tmp_path / "same.txt").write_text(f"text {number}")

@@ -33,15 +33,20 @@ def manifest_at(address: str) -> str | None:
     try:
         if place.is_dir():
             inside = place / MANIFEST_NAME
-            return str(inside) if inside.is_file() and not (place / PACK_NAME).is_file() else None
-        if not place.is_file():
+            has_manifest, has_pack = inside.is_file(), (place / PACK_NAME).is_file()
+        elif place.is_file():
+            with place.open("rb") as file:
+                return str(place) if file.read(1) == b"{" else None
+        else:
             # Who opens a pipe waits for its writer.
             return None
-        with place.open("rb") as file:
-            return str(place) if file.read(1) == b"{" else None
     except (OSError, ValueError):
         # Whoever opens it as a pack says what is wrong.
         return None
+    if has_manifest and has_pack:
+        message = f"{address}: a folder with both {PACK_NAME} and {MANIFEST_NAME}; name one of them"
+        raise AddressError(message)
+    return str(inside) if has_manifest else None
 
 
 def read_manifest(address: str) -> Manifest:
@@ -102,7 +107,9 @@ def write_manifest(manifest: Manifest, address: str, *, overwrite: bool = False)
 
 
 def matching(pattern: str) -> list[str]:
-    """The addresses that a pattern as the shell's stands for, ascending; an address without one stands for itself.
+    """The addresses of packs that a pattern as the shell's stands for, ascending; one without stands for itself.
+
+    Manifests are left out, unless the pattern ends as they do.
 
     Raises:
         PackNotFoundError: nothing matches.
@@ -118,6 +125,8 @@ def matching(pattern: str) -> list[str]:
         raise AddressError(message)
     else:
         found = sorted(glob(pattern, recursive=True))  # noqa: PTH207  # strings in, strings out
+    if not pattern.endswith(MANIFEST_ENDING):
+        found = [address for address in found if not address.endswith(MANIFEST_ENDING)]
     if not found:
         message = f"{pattern}: {'' if is_remote(pattern) else 'no such file, and as a pattern it '}matches nothing"
         raise PackNotFoundError(message)

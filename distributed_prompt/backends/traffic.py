@@ -13,3 +13,8 @@ class Traffic(NamedTuple):
 
     requests: int = 0
     received_bytes: int = 0
+
+    def plus(self, *others: "Traffic") -> "Traffic":
+        """All together."""
+        every = (self, *others)
+        return Traffic(sum(each.requests for each in every), sum(each.received_bytes for each in every))

@@ -72,8 +72,12 @@ class DocumentTable:
         batch, index = divmod(number, BATCH_DOCUMENTS)
         return self._batch(batch).names[index]
 
-    def find(self, name: str) -> int | None:
-        """The number of the first document of a name, or None."""
+    def find(self, name: str, first: int = 0) -> int | None:
+        """The number of the document of a name, or None; it is looked for from a number on."""
+        number = self._find(name)
+        return None if number is None or number < first else number
+
+    def _find(self, name: str) -> int | None:
         if self._count <= BATCH_DOCUMENTS:
             names = self._batch(0).names if self._count else []
             return names.index(name) if name in names else None
