@@ -4,7 +4,6 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from functools import lru_cache
-from itertools import chain
 from typing import Any, Generic, Protocol, TypeVar
 
 from distributed_prompt.errors import ArgumentError
@@ -44,8 +43,14 @@ def map_spans(
     """What a function makes of each range, in order; short ranges are sent several at a time."""
     if executor is None:
         # Not on the worker threads: a function that searches waits for these.
-        return (function(text[start:stop]) for start, stop in spans)
-    return chain.from_iterable(map_ahead(_Cutting(text, function), _batches(spans), executor))
+        yield from (function(text[start:stop]) for start, stop in spans)
+        return
+    results = map_ahead(_Cutting(text, function), _batches(spans), executor)
+    try:
+        for batch in results:
+            yield from batch
+    finally:
+        results.close()
 
 
 def _batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
@@ -67,12 +72,14 @@ class _Cutting(Generic[Result]):
     def __init__(self, text: Sliced, function: Callable[[Any], Result]) -> None:
         self._text = text
         self._function = function
+        self._pickled = b""
 
     def __call__(self, spans: list[Span]) -> list[Result]:
         return [self._function(self._text[start:stop]) for start, stop in spans]
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _cutting_there, (pickle.dumps(self._text), self._function)
+        self._pickled = self._pickled or pickle.dumps(self._text)
+        return _cutting_there, (self._pickled, self._function)
 
 
 text_there = lru_cache(_KEPT_TEXTS)(pickle.loads)

@@ -64,6 +64,7 @@ class RegionSearch:
         self._limits = limits
         self._string = string
         self._last = last
+        self._pickled = b""
 
     def _source(self) -> Range:
         characters, base, _ = self._string._range()
@@ -112,7 +113,8 @@ class RegionSearch:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pattern, and the prompt as what opens it."""
-        return _search_there, (self._pattern, self._limits, pickle.dumps(self._string), self._last)
+        self._pickled = self._pickled or pickle.dumps(self._string)
+        return _search_there, (self._pattern, self._limits, self._pickled, self._last)
 
 
 def _search_there(pattern: "re.Pattern[str]", limits: Reach, string: bytes, last: int) -> RegionSearch:

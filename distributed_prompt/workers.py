@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from distributed_prompt.dask_tasks import Submitted, submitter
 from distributed_prompt.locks import Lock
 
 Item = TypeVar("Item")
@@ -28,7 +29,6 @@ WORKERS = min(8, _available_cores())
 _AHEAD = 2 * WORKERS
 # How many workers an executor of others has it does not say.
 _EXECUTOR_AHEAD = max(16, _AHEAD)
-_RETRIES = 2
 
 
 class _Pool:
@@ -73,12 +73,6 @@ def uses_threads() -> bool:
     return _pool.is_used
 
 
-def standard(executor: Executor) -> Executor:
-    """An executor as ``concurrent.futures`` has them; also of a Dask client, whose tasks survive lost workers."""
-    make = getattr(executor, "get_executor", None)
-    return make(pure=False, retries=_RETRIES) if make else executor
-
-
 def map_ahead(
     function: Callable[[Item], Result], tasks: Iterable[Item], executor: Executor | None = None
 ) -> Generator[Result]:
@@ -99,8 +93,8 @@ def _one_by_one(function: Callable[[Item], Result], tasks: Iterable[Item]) -> Ge
 
 
 def _ahead(function: Callable[[Item], Result], tasks: Iterable[Item], executor: Executor | None) -> Generator[Result]:
-    pending: deque[tuple[Item, Future[Result], int]] = deque()
-    submit = standard(executor).submit if executor else _pool.submit
+    pending: deque[tuple[Item, Submitted[Result], int]] = deque()
+    submit = submitter(executor) if executor else _pool.submit
     ahead = _EXECUTOR_AHEAD if executor else _AHEAD
 
     def first() -> Result:

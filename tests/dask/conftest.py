@@ -4,7 +4,6 @@ Dask is imported when a test asks for it; it is missed loudly where it must not 
 """
 
 import contextlib
-import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -68,8 +67,6 @@ def cluster(distributed: Any, s3_server: Server | None, tmp_path_factory: pytest
         found = s3_server.environment() if s3_server else {}
         for name, value in (found | NO_CREDENTIALS | {"TMPDIR": str(scratch)}).items():
             patch.setenv(name, value)
-        # Dask's executor logs an exception for each task that is cancelled; pytest would keep it, and so the task.
-        patch.setattr(logging.getLogger("tornado.application"), "disabled", True)
         with (
             distributed.LocalCluster(
                 n_workers=WORKERS,

@@ -455,20 +455,6 @@ def test_a_worker_killed_while_it_packs_is_replaced(
     check_whole(corpus, place)
 
 
-@pytest.mark.xfail(reason="the last part with text does not know that none follows", strict=True)
-def test_a_text_in_parts_with_headers_ends_as_one_pack_does(cluster: Cluster, tmp_path: Path) -> None:
-    folder = tmp_path / "documents"
-    folder.mkdir()
-    for name, data in {"a": b"no newline", "b": b"\xff" * 20, "c": b"nor here", "d": b"\xff" * 20}.items():
-        (folder / name).write_bytes(data)
-    options: dict[str, Any] = {"header": "== {name} ==", "shard_size": 8}
-    one = dp.pack(folder, tmp_path / "one.dprompt", **options)
-    many = dp.pack(folder, f"{tmp_path}/many/", part_bytes=10, executor=cluster.client, **options)
-    assert [each.name for each in many.left_out] == [each.name for each in one.left_out]
-    with dp.open(tmp_path / "one.dprompt") as expected, dp.open(tmp_path / "many") as found:
-        assert str(found) == str(expected)
-
-
 # Searching.
 
 
@@ -581,7 +567,6 @@ def test_what_the_function_of_map_raises_reaches_the_caller(
     assert until(lambda: idle(cluster))
 
 
-@pytest.mark.xfail(reason="Dask unpickles tasks on its scheduler as well, which opens the packs", run=False)
 @pytest.mark.usefixtures("_small_tasks")
 def test_an_error_of_reading_there_is_ours(cluster: Cluster, corpus: Corpus, tmp_path: Path) -> None:
     copy = tmp_path / "copy.dprompt"
@@ -711,7 +696,6 @@ def test_no_credentials_are_sent(
         assert secret.encode() not in together
 
 
-@pytest.mark.xfail(reason="Dask unpickles tasks on its scheduler as well, which opens the packs", run=False)
 @pytest.mark.usefixtures("_small_tasks")
 def test_packs_on_s3_are_read_by_workers(cluster: Cluster, corpus: Corpus, bucket: str) -> None:
     address = f"s3://{bucket}/packs/"
