@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from distributed_prompt.backends.file_backend import FileBackend
 from distributed_prompt.errors import DPromptError
+from distributed_prompt.fork_gate import importing
 from distributed_prompt.prompt import DistributedPrompt, open  # noqa: A004  # dp.open, as gzip.open
 
 if TYPE_CHECKING:
@@ -73,10 +74,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import what writes packs when it is first used: most programs only read."""
-    if name in _HOMES:
-        return getattr(import_module(f"distributed_prompt.{_HOMES[name]}"), name)
-    if name == "re":
-        return import_module("distributed_prompt.re")
+    if name in _HOMES or name == "re":
+        with importing:
+            module = import_module(f"distributed_prompt.{_HOMES.get(name, name)}")
+        return module if name == "re" else getattr(module, name)
     if name == "__version__":
         return import_module("importlib.metadata").version("distributed-prompt")
     message = f"module {__name__!r} has no attribute {name!r}"

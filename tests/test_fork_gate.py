@@ -87,7 +87,7 @@ def late_imports(tree: ast.AST, where: str = "") -> Iterator[tuple[str, bool]]:
 
 
 # What these import has been imported when they are called; and what a caller's own thread imports, who forks can know.
-LEFT_OUT = {"_translated", "_is_unsigned", "open_backend"}
+LEFT_OUT = {"_translated", "_is_unsigned"}
 
 
 def test_no_import_at_first_use_is_interrupted_by_a_fork() -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.file_backend import FileBackend
 from distributed_prompt.errors import AddressError
+from distributed_prompt.fork_gate import importing
 
 _SCHEME = "://"
 
@@ -27,13 +28,15 @@ def open_backend(address: str | os.PathLike[str]) -> Backend:
     scheme = place.partition(_SCHEME)[0].lower()
     if scheme == "s3":
         # These need more to be imported than most programs want.
-        from distributed_prompt.backends.s3_backend import S3Backend  # noqa: PLC0415
-        from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415
+        with importing:
+            from distributed_prompt.backends.s3_backend import S3Backend  # noqa: PLC0415
+            from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415
 
         found = S3Object.parse(place)
         return S3Backend(found.bucket, key=found.key)
     if scheme in {"http", "https"}:
-        from distributed_prompt.backends.http_backend import HttpBackend  # noqa: PLC0415  # as above
+        with importing:
+            from distributed_prompt.backends.http_backend import HttpBackend  # noqa: PLC0415  # as above
 
         return HttpBackend(place)
     message = f"{scheme}://…: packs are read at paths, s3://bucket/key and https://host/path"
