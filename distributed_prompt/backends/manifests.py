@@ -107,30 +107,31 @@ def write_manifest(manifest: Manifest, address: str, *, overwrite: bool = False)
 
 
 def matching(pattern: str) -> list[str]:
-    """The addresses of packs that a pattern as the shell's stands for, ascending; one without stands for itself.
+    """The addresses of packs that a pattern as the shell's stands for, ascending; any other stands for itself.
 
-    Manifests are left out, unless the pattern ends as they do.
+    On S3 a pattern has a star; web servers do not list what they have. Manifests are left out, unless the pattern ends
+    as they do.
 
     Raises:
         PackNotFoundError: nothing matches.
-        AddressError: a pattern of what cannot be listed.
     """
-    if not has_magic(pattern) or (not is_remote(pattern) and os.path.exists(pattern)):  # noqa: PTH110  # whatever the name
+    if not _is_pattern(pattern):
         return [pattern]
-    if pattern.startswith(_S3):
-        found = sorted(_listed(pattern))
-    elif is_remote(pattern):
-        scheme = pattern.partition(":")[0]
-        message = f"{scheme}://…: web servers do not list what they have; name each pack, or a manifest"
-        raise AddressError(message)
-    else:
-        found = sorted(glob(pattern, recursive=True))  # noqa: PTH207  # strings in, strings out
+    # Strings in, strings out.
+    found = sorted(_listed(pattern) if is_remote(pattern) else glob(pattern, recursive=True))  # noqa: PTH207
     if not pattern.endswith(MANIFEST_ENDING):
         found = [address for address in found if not address.endswith(MANIFEST_ENDING)]
     if not found:
         message = f"{pattern}: {'' if is_remote(pattern) else 'no such file, and as a pattern it '}matches nothing"
         raise PackNotFoundError(message)
     return found
+
+
+def _is_pattern(address: str) -> bool:
+    if is_remote(address):
+        # Anything else may be in the name of an object.
+        return address.startswith(_S3) and "*" in address
+    return has_magic(address) and not os.path.exists(address)  # noqa: PTH110  # whatever the name
 
 
 def _listed(pattern: str) -> Iterator[str]:

@@ -564,7 +564,6 @@ ADDRESSES = (
     "s3://",
     "s3:///key",
     "s3://bucket",
-    "s3://bucket/",
     "://",
 )
 
