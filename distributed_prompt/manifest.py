@@ -138,6 +138,11 @@ def parse_manifest(data: bytes, name: str) -> Manifest:
     return Manifest(entries)
 
 
+def without_query(address: str) -> str:
+    """An address as it may be shown: the query of a URL may be a signature. In an object's key it is as any other."""
+    return address if address.startswith("s3://") else address.partition("?")[0]
+
+
 def placed(address: str, manifest: str, *, is_far: bool) -> str:
     """Where a pack is, by what a manifest calls it.
 
@@ -151,7 +156,7 @@ def placed(address: str, manifest: str, *, is_far: bool) -> str:
     """
     if is_far:
         # The query may be a signature, and may have slashes.
-        manifest = manifest.partition("?")[0]
+        manifest = without_query(manifest)
     folder = manifest.rpartition("/")[0]
     if not is_far:
         return address if "://" in address else posixpath.join(folder, address)

@@ -13,7 +13,7 @@ from distributed_prompt.backends.output import OutputFile, refusals
 from distributed_prompt.backends.ranges import Ranges
 from distributed_prompt.errors import AddressError, CorruptPackError, PackNotFoundError, PackReadError
 from distributed_prompt.fork_gate import importing
-from distributed_prompt.manifest import MANIFEST_ENDING, MANIFEST_NAME, Manifest, parse_manifest
+from distributed_prompt.manifest import MANIFEST_ENDING, MANIFEST_NAME, Manifest, parse_manifest, without_query
 
 _FIRST_BYTES = 2**20
 _NEXT_BYTES = 2**22
@@ -25,7 +25,8 @@ _S3 = "s3://"
 def manifest_at(address: str) -> str | None:
     """The address of the manifest that an address names, by itself or by its folder; None if it is one of a pack."""
     if is_remote(address):
-        path, mark, query = address.partition("?")
+        # In the key of an object it is a character as any other.
+        path, mark, query = (address, "", "") if address.startswith(_S3) else address.partition("?")
         if path.endswith("/"):
             return f"{path}{MANIFEST_NAME}{mark}{query}"
         return address if path.endswith(MANIFEST_ENDING) else None
@@ -57,7 +58,7 @@ def read_manifest(address: str) -> Manifest:
 
     Cost: its bytes, some 700 a pack; from afar a request for the first 1,500 packs, and one for 6,000 more each.
     """
-    name = address.partition("?")[0] if is_remote(address) else address
+    name = without_query(address) if is_remote(address) else address
     if is_remote(address):
         return parse_manifest(_fetched(_ranges(address)), name)
     try:

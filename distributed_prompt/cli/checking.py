@@ -10,6 +10,7 @@ from distributed_prompt.backends.addresses import is_remote
 from distributed_prompt.cli.console import number, output, printable, progress
 from distributed_prompt.cli.group import FORCE, PACK, main
 from distributed_prompt.errors import CorruptPackError
+from distributed_prompt.manifest import without_query
 from distributed_prompt.sources import STANDARD_INPUT
 from distributed_prompt.unpacking import unpack as unpack_pack
 from distributed_prompt.verification import verify as verify_pack
@@ -50,8 +51,7 @@ def verify(pack: str) -> None:
         for problem in verify_pack(pack, note):
             problems += 1
             tqdm.write(printable(problem), file=sys.stdout)
-    # Never the query of a URL, which may be a signature.
-    name = pack.partition("?")[0] if is_remote(pack) else os.path.abspath(pack)  # noqa: PTH100  # as packs are called
+    name = without_query(pack) if is_remote(pack) else os.path.abspath(pack)  # noqa: PTH100  # as packs are called
     if problems:
         message = f"{name}: {number(problems, 'problem')} found"
         raise CorruptPackError(message)

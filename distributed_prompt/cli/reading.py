@@ -6,11 +6,12 @@ from itertools import islice
 
 import click
 
-from distributed_prompt.backends.addresses import open_backend
+from distributed_prompt.backends.addresses import is_remote, open_backend
 from distributed_prompt.backends.manifests import manifest_at, read_manifest
 from distributed_prompt.cli.console import excerpt, print_text, printable
 from distributed_prompt.cli.group import PACK, NumberParam, RangeParam, main
 from distributed_prompt.errors import ArgumentError
+from distributed_prompt.manifest import without_query
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.prompt import open as dp_open
 from distributed_prompt.store.metadata import FORMAT_VERSION
@@ -72,7 +73,7 @@ def _collection_info(address: str, *, as_json: bool) -> None:
         field: sum(getattr(entry, field) for entry in manifest.packs)
         for field in ("length", "documents", "utf8_bytes", "pack_bytes")
     }
-    shown = address.partition("?")[0]
+    shown = without_query(address) if is_remote(address) else address
     if as_json:
         click.echo(json.dumps({"path": shown, "packs": len(manifest.packs), **sums, "digest": manifest.digest}))
         return
