@@ -346,15 +346,17 @@ def test_every_damaged_shard_is_refused(tmp_path: Path, engine: str, other: str)
 
 
 @each_way
-@pytest.mark.parametrize("changes", [{"lines": 101}, {"root_digest": "0" * 64}, {"documents_digest": "0" * 64}])
+@pytest.mark.parametrize(
+    "changes", [{"newlines": 99, "lines": 99}, {"root_digest": "0" * 64}, {"documents_digest": "0" * 64}]
+)
 def test_a_pack_whose_metadata_belong_to_another_is_refused(
-    tmp_path: Path, engine: str, other: str, changes: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, engine: str, other: str, changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         # Sealed like true ones.
         patch.setattr(
             "distributed_prompt.store.pack_writer.create_metadata",
-            lambda metadata: create_metadata(replace(metadata, **changes)),
+            lambda metadata: create_metadata(replace(metadata, **changes)),  # type: ignore[arg-type],
         )
         pack = create(tmp_path / "pack", {"a": b"text\n" * 100}, engine, shard_size=17)
     assert list(dp.verify(pack)) != []
