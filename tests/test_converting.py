@@ -356,7 +356,7 @@ def test_a_pack_whose_metadata_belong_to_another_is_refused(
         # Sealed like true ones.
         patch.setattr(
             "distributed_prompt.store.pack_writer.create_metadata",
-            lambda metadata: create_metadata(replace(metadata, **changes)),  # type: ignore[arg-type]
+            lambda metadata: create_metadata(replace(metadata, **changes)),
         )
         pack = create(tmp_path / "pack", {"a": b"text\n" * 100}, engine, shard_size=17)
     assert list(dp.verify(pack)) != []
