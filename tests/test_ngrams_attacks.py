@@ -515,7 +515,7 @@ def test_a_closed_prompt_does_not_answer_from_the_index(words: str, name: str) -
         use(made)
 
 
-@pytest.mark.parametrize(("field", "value"), [("root_digest", "0" * 64), ("newlines", "7"), ("width", "4")])
+@pytest.mark.parametrize(("field", "value"), [("root_digest", "0" * 64), ("newlines", "91"), ("width", "4")])
 def test_an_index_does_not_make_wrong_metadata_right(tmp_path: Path, words: str, field: str, value: str) -> None:
     (tmp_path / "a").write_text(words)
     pack = tmp_path / "pack"
