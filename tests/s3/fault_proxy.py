@@ -78,6 +78,7 @@ class Request:
     sent_bytes: int = 0
     received_bytes: int = 0
     fault: Fault | None = None
+    round: int = 0  # which release of `FaultProxy.quiet_seconds` let it go on
     operation: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -138,6 +139,8 @@ class FaultProxy:
     Attributes:
         url: Where the proxy listens.
         latency_seconds: How long each request waits before it is handed on: one more round trip.
+        quiet_seconds: If not 0, requests are held until none has come for so long, and go on together: one round. Who
+            waits for an answer before the next request takes one round for each, however slow the machine is.
         faults: How many of all requests get a fault, from 0 to 1.
         kinds: What these faults are; each is as likely as any other.
         stall_seconds: How long a stalled answer pauses.
@@ -152,11 +155,15 @@ class FaultProxy:
         self.upstream = (upstream.hostname, upstream.port or 80)
         self.resign = resign
         self.latency_seconds = 0.0
+        self.quiet_seconds = 0.0
         self.stall_seconds = 1.0
         self.faults = 0.0
         self.kinds: Sequence[Fault] = KINDS
         self.script: Sequence[Fault | None] | Callable[[Request], Fault | None] | None = None
         self._lock = threading.Lock()
+        self._released = threading.Condition(self._lock)
+        self._round = 0
+        self._last_came = 0.0
         self._requests: list[Request] = []
         self._random = random.Random(0)  # noqa: S311  # chance, not secrets
         self._closing = threading.Event()
@@ -201,6 +208,7 @@ class FaultProxy:
         """Write a request down, and decide what will happen to it."""
         with self._lock:
             self._requests.append(request)
+            self._last_came = time.monotonic()
             request.fault = self._decide(request)
 
     def _decide(self, request: Request) -> Fault | None:
@@ -215,6 +223,19 @@ class FaultProxy:
         """Wait, but not longer than the proxy lives."""
         if seconds > 0:
             self._closing.wait(seconds)
+
+    def hold(self, request: Request) -> None:
+        """Wait until no request has come for `quiet_seconds`, and let all that wait go on together."""
+        with self._lock:
+            mine = self._round
+            while self._round == mine and not self._closing.is_set():
+                left = self._last_came + self.quiet_seconds - time.monotonic()
+                if left <= 0:
+                    self._round += 1
+                    self._released.notify_all()
+                else:
+                    self._released.wait(left)
+            request.round = self._round
 
 
 class _Server(ThreadingHTTPServer):
@@ -287,6 +308,7 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(self.command, path, query, self.headers, self.number, time.monotonic())
         self.proxy.note(request)
         try:
+            self.proxy.hold(request)
             self.proxy.pause(self.proxy.latency_seconds)
             self.answer(request)
         finally:

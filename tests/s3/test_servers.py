@@ -427,6 +427,22 @@ def test_latency_is_paid_once_by_requests_at_the_same_time(
     assert round_trips(proxy.requests) == 3
 
 
+def test_requests_that_wait_for_no_other_are_one_round(
+    url: str, proxy: FaultProxy, http_client: urllib3.PoolManager
+) -> None:
+    def late_by(seconds: float) -> bytes:
+        time.sleep(seconds)
+        return get(http_client, url, Range="bytes=0-9").data
+
+    proxy.quiet_seconds = 0.5
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(late_by, (0, 0.1, 0.2, 0.3))) == [CONTENT[:10]] * 4
+    assert len({request.round for request in proxy.requests}) == 1
+    late_by(0)
+    late_by(0)
+    assert len({request.round for request in proxy.requests}) == 3
+
+
 def test_requests_are_written_down(url: str, proxy: FaultProxy, http_client: urllib3.PoolManager) -> None:
     for _ in range(20):
         get(http_client, url, Range="bytes=0-99")
