@@ -68,6 +68,9 @@ def cluster(distributed: Any, s3_server: Server | None, tmp_path_factory: pytest
         for name, value in (found | NO_CREDENTIALS | {"TMPDIR": str(scratch)}).items():
             patch.setenv(name, value)
         with (
+            # A timer that runs since a worker was killed would end the one in its place for good, if the next test
+            # killed that one just before.
+            import_module("dask").config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}),
             distributed.LocalCluster(
                 n_workers=WORKERS,
                 threads_per_worker=1,
