@@ -1,5 +1,6 @@
 """What all tests share: how much hypothesis tries, and a few texts."""
 
+import gc
 import os
 
 import pytest
@@ -10,6 +11,12 @@ from tests.strategies import PATTERN_TEXT
 settings.register_profile("ci", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("soak", settings.get_profile("ci"), max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_collection_finish() -> None:
+    """Ten thousand tests are millions of objects, and many a test collects garbage: it need not look at those."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
