@@ -342,7 +342,7 @@ def test_very_many_documents_that_were_appended_are_what_was_appended(
 
 
 @each_engine
-@settings(max_examples=FEWER.max_examples // 4)
+@settings(max_examples=max(8, FEWER.max_examples // 4))
 @given(data=st.data())
 def test_many_documents_grow_in_any_steps(many: list[Path], scratch: Path, engine: str, data: st.DataObject) -> None:
     shard_size = data.draw(st.sampled_from([5, 1000]))

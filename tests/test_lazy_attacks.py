@@ -184,7 +184,7 @@ def list_questions(draw: st.DrawFn, items: list[str]) -> Callable[[Any], object]
 
 
 @given(data=st.data(), text=attacked, threshold=st.sampled_from([0, 0, 1, 5]))
-@settings(max_examples=400)
+@settings(max_examples=4 * (settings.default.max_examples if settings.default else 100))
 def test_any_chain_of_operations_gives_what_str_gives(data: st.DataObject, text: str, threshold: int) -> None:
     before, behind = data.draw(st.sampled_from([("", ""), ("\u03a3", "\u03a3"), ("a\r", "\nb"), (" ", " ")]))
     whole = before + text + behind

@@ -57,8 +57,10 @@ def map_text(text: str, width: int, key: str | None = None) -> str:
 
 def live() -> int:
     """Mapped strings that somebody holds."""
-    gc.collect()
     mapped.sweep()
+    if mapped._mappings:
+        gc.collect()
+        mapped.sweep()
     return len(mapped._mappings)
 
 

@@ -26,7 +26,7 @@ import distributed_prompt as dp
 from tests.model_text import HEAD, LONG_LINE, QUERY, TAIL, ModelText
 
 ROOT = Path(__file__).resolve().parent.parent
-CHARACTERS = 300_000_000
+CHARACTERS = 160_000_000  # more than the limit in bytes
 LIMIT_MB = 150
 TIMEOUT_S = 240
 
@@ -81,7 +81,7 @@ def numbered_lines(text: ModelText, *words: str) -> list[list[object]]:
 
 
 MIDDLE = 123_456_789
-LATE = 250_000_000
+LATE = 130_000_000
 PEOPLE = ".{0,200}(grew up|born|childhood|hometown|raised).{0,200}"
 TERMS = ["Transcript", "entry_00007", "magic number", "nowhere at all"]
 CASED = ["TRANSCRIPT", "Artificial General", "\u039f\u0394\u03a5\u03a3\u03a3\u0395\u03a5\u03a3"]
@@ -151,8 +151,8 @@ CELLS = {
         lambda text: [text.count("static"), text.count("\n"), text.count("\U0001f389")],
     ),
     "line number": Cell(
-        "idx = context.find('entry_00200')\nanswer = context.count('\\n', 0, idx) + 1",
-        lambda text: next(number for number, line in enumerate(text.lines(), 1) if "entry_00200" in line),
+        "idx = context.find('entry_00100')\nanswer = context.count('\\n', 0, idx) + 1",
+        lambda text: next(number for number, line in enumerate(text.lines(), 1) if "entry_00100" in line),
     ),
     "startswith": Cell(
         "answer = [context.startswith('\\n  {'), context.startswith(('a', 'b')), context.endswith('\\n \\n')]",
@@ -217,9 +217,9 @@ CELLS = {
     ),
     "split by newline, index": Cell(
         "lines = context.split('\\n')\n"
-        "answer = [lines[0], lines[1], lines[1000], lines[2_000_000], lines[-3], lines[-1]]",
+        "answer = [lines[0], lines[1], lines[1000], lines[1_000_000], lines[-3], lines[-1]]",
         lambda text: [
-            *(line for number, line in enumerate(text.lines()) if number in {0, 1, 1000, 2_000_000}),
+            *(line for number, line in enumerate(text.lines()) if number in {0, 1, 1000, 1_000_000}),
             TAIL.split("\n")[-3],
             "",
         ],

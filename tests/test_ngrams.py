@@ -214,8 +214,10 @@ def lines() -> str:
     return "".join(f"line {number:06d} of a text, {letters[number % 3]}\n" for number in range(4000))
 
 
-@pytest.mark.parametrize("store", ["sqlite", "lmdb"])
-@pytest.mark.parametrize("cut", [0, 3, 20_000, 65_530, 65_536, 65_540, 90_000])
+@pytest.mark.parametrize(
+    ("store", "cut"),
+    [*(("sqlite", cut) for cut in (0, 3, 20_000, 65_530, 65_536, 65_540, 90_000)), ("lmdb", 3), ("lmdb", 65_530)],
+)
 def test_a_pack_that_grows_has_the_index_that_packing_everything_makes(
     tmp_path: Path, lines: str, store: str, cut: int
 ) -> None:
