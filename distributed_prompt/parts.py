@@ -53,7 +53,7 @@ class Parts:
     left_out: tuple[LeftOut, ...]
 
 
-class _Task(NamedTuple):
+class _PartTask(NamedTuple):
     """A part to be.
 
     Attributes:
@@ -155,7 +155,7 @@ def _is_made(source: Source, folder: str) -> bool:
     return bool(is_such) and os.path.realpath(place) == os.path.realpath(folder)
 
 
-def _tasks(sources: Iterator[Source], folder: str, part_bytes: int, options: dict[str, Any]) -> Iterator[_Task]:
+def _tasks(sources: Iterator[Source], folder: str, part_bytes: int, options: dict[str, Any]) -> Iterator[_PartTask]:
     """The parts; one is held until it is known whether another follows."""
     held: list[Files] = []
     number = 0
@@ -184,11 +184,11 @@ def _batches(sources: Iterator[Source], part_bytes: int) -> Iterator[list[Files]
         yield batch
 
 
-def _task(sources: list[Files], number: int, folder: str, options: dict[str, Any], *, is_last: bool) -> _Task:
+def _task(sources: list[Files], number: int, folder: str, options: dict[str, Any], *, is_last: bool) -> _PartTask:
     state = hashlib.sha256(json.dumps([_FORMAT, sorted(options.items()), is_last], default=str).encode())
     for source in sources:
         state.update(json.dumps([source.name, source.versions()]).encode())
-    return _Task(sources, f"{folder}part-{number:05}-{state.hexdigest()[:_NAME_DIGITS]}.dprompt", is_last)
+    return _PartTask(sources, f"{folder}part-{number:05}-{state.hexdigest()[:_NAME_DIGITS]}.dprompt", is_last)
 
 
 class _Making:
@@ -198,7 +198,7 @@ class _Making:
         self.packer = packer
         self.encoding = encoding
 
-    def __call__(self, task: _Task) -> _Made:
+    def __call__(self, task: _PartTask) -> _Made:
         read_bytes = sum(source.size_bytes or 0 for source in task.sources)
         try:
             return self._described(task, read_bytes)
@@ -210,7 +210,7 @@ class _Making:
             return _Made(None, 0, exact=True, left_out=[source.name for source in task.sources], read_bytes=read_bytes)
         return self._described(task, read_bytes)
 
-    def _pack(self, task: _Task) -> None:
+    def _pack(self, task: _PartTask) -> None:
         inputs = Inputs.of(*task.sources)
         if not is_remote(task.address):
             self.packer(inputs, task.address, not task.is_last)
@@ -224,7 +224,7 @@ class _Making:
             # Whoever else pushes to this name pushes the same bytes.
             push(made, task.address, force=True)
 
-    def _described(self, task: _Task, read_bytes: int) -> _Made:
+    def _described(self, task: _PartTask, read_bytes: int) -> _Made:
         with open_backend(task.address) as backend:
             documents = list(backend.pack.documents)
             entry = replace(
