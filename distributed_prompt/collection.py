@@ -29,7 +29,7 @@ from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece
 
 Result = TypeVar("Result")
-PackSource = str | Backend
+PackRef = str | Backend
 """Where a pack is, or what has opened it."""
 
 OPEN_PACKS = 64
@@ -53,7 +53,7 @@ class Collection(Characters):
     knows_parts = True
 
     def __init__(
-        self, manifest: Manifest, sources: Sequence[PackSource], cache_bytes: int = DEFAULT_CACHE_BYTES, address: str = ""
+        self, manifest: Manifest, sources: Sequence[PackRef], cache_bytes: int = DEFAULT_CACHE_BYTES, address: str = ""
     ) -> None:
         """Open nothing yet.
 

@@ -12,7 +12,7 @@ from distributed_prompt.backends.addresses import is_remote, open_backend, opene
 from distributed_prompt.backends.base import Backend
 from distributed_prompt.backends.manifests import manifest_at, matching, read_manifest
 from distributed_prompt.characters import Characters
-from distributed_prompt.collection import Collection, PackSource, of_manifest, places
+from distributed_prompt.collection import Collection, PackRef, of_manifest, places
 from distributed_prompt.errors import ArgumentError
 from distributed_prompt.manifest import EDGE, Manifest, PackEntry
 from distributed_prompt.shard_cache import ShardCache
@@ -28,7 +28,7 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 class Member(NamedTuple):
     """A pack of a collection, and its entry if a manifest has one."""
 
-    source: PackSource
+    source: PackRef
     entry: PackEntry | None = None
 
 
@@ -106,7 +106,7 @@ def absolute(place: str) -> str:
     return place if is_remote(place) else str(Path(os.path.abspath(place)))  # noqa: PTH100  # as FileBackend has it
 
 
-def entries_of(sources: Iterable[PackSource], *, edges: bool = False) -> Manifest:
+def entries_of(sources: Iterable[PackRef], *, edges: bool = False) -> Manifest:
     """A manifest of packs, each of which is opened, several at a time.
 
     Args:
@@ -117,7 +117,7 @@ def entries_of(sources: Iterable[PackSource], *, edges: bool = False) -> Manifes
         DPromptError: one cannot be opened.
     """
 
-    def entry(source: PackSource) -> PackEntry:
+    def entry(source: PackRef) -> PackEntry:
         if isinstance(source, Backend):
             return entry_of(source, edges=edges)
         with open_backend(source) as backend:
