@@ -9,7 +9,7 @@ CORPUS ?= stdlib
 COPIES ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all cover forks lint format types layers check golden methods bench bench-documents bench-strings bench-search bench-far bench-scale bench-rlm integrations s3-server long soak clean
+.PHONY: help setup demo test test-all cover forks lint format types layers check golden methods bench bench-documents bench-strings bench-search bench-far bench-scale bench-rlm integrations s3-server long soak mutants clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -102,5 +102,11 @@ soak: $(VENV)/ready ## hours: gigabytes against str, the campaigns of docs/relia
 	$(BIN)/python -m tools.stress --minutes 30
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --timeout=0
 
+mutants: $(VENV)/ready ## change the code in thousands of ways and see whether the tests notice; an hour or two
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group mutation
+	$(BIN)/mutmut run
+	$(BIN)/mutmut export-cicd-stats
+	cat mutants/mutmut-cicd-stats.json
+
 clean: ## remove all that was made
-	rm -rf .venv .venv-* build dist .coverage .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf mutants .venv .venv-* build dist .coverage .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -264,7 +264,7 @@ class Collection(Characters):
         tasks = self._tasks(function, start, stop, interest, run_bytes, literals, reverse=reverse)
         entry = self.manifest.packs[self._pack_of(start)]
         expected_bytes = (stop - start) * entry.utf8_bytes // max(1, entry.length)
-        yield from map_tasks(tasks, interest, expected_bytes, executor)
+        yield from map_tasks(tasks, interest, expected_bytes, run_bytes, executor)
 
     def _tasks(
         self,

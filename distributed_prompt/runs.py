@@ -134,18 +134,49 @@ class Shifted(Generic[Result]):
 
 
 class Task(NamedTuple, Generic[Result]):
-    """A run, and what is done with it."""
+    """A run, and what is done with it.
+
+    Attributes:
+        call: takes the run.
+        run: some shards.
+        text_bytes: about how much text these are.
+    """
 
     call: Call[Result]
     run: Run
+    text_bytes: int
 
 
 def _do(task: Task[Result]) -> Result:
     return task.call(task.run)
 
 
+def _do_all(tasks: list[Task[Result]]) -> list[Result]:
+    return [task.call(task.run) for task in tasks]
+
+
+def bundles(tasks: Iterator[Task[Result]], largest_bytes: int) -> Iterator[list[Task[Result]]]:
+    """Tasks that are worth handing over together: an index leaves thousands of short runs between what it rules out.
+
+    Args:
+        tasks: in their order.
+        largest_bytes: the most text that a bundle may have, unless it is one task; as runs, they begin small.
+    """
+    bundle: list[Task[Result]] = []
+    held_bytes = done_bytes = 0
+    for task in tasks:
+        if bundle and held_bytes + task.text_bytes > min(largest_bytes, done_bytes):
+            yield bundle
+            done_bytes += held_bytes
+            bundle, held_bytes = [], 0
+        bundle.append(task)
+        held_bytes += task.text_bytes
+    if bundle:
+        yield bundle
+
+
 def map_tasks(
-    tasks: Iterator[Task[Result]], interest: Interest, expected_bytes: int, executor: Executor | None
+    tasks: Iterator[Task[Result]], interest: Interest, expected_bytes: int, run_bytes: int, executor: Executor | None
 ) -> Generator[Result]:
     """The results of tasks, in order: of the first few on this thread, then on the workers, or by an executor.
 
@@ -153,15 +184,17 @@ def map_tasks(
         tasks: what is to be done.
         interest: what all of them look at; it is over when the results are closed.
         expected_bytes: about how much text they take.
+        run_bytes: how much of that is handed to the executor at a time, at most.
         executor: does all of them instead.
     """
     if executor is None:
         # Handing a little text to another thread costs more than its passing.
         yield from map(_do, islice(tasks, _NEAR_RUNS if expected_bytes > _NEAR_BYTES else None))
-    results = map_ahead(_do, tasks, executor)
+    groups = bundles(tasks, run_bytes) if executor else ([task] for task in tasks)
+    results = map_ahead(_do_all, groups, executor)
     try:
-        for result in results:  # noqa: UP028  # "yield from" would close the results before the flag is set
-            yield result
+        for group in results:
+            yield from group
     finally:
         # Whoever stops here waits for a shard, not for a run.
         interest.is_over = True

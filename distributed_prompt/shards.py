@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 _RUN_BYTES = 2**22
 # What goes to another process is worth more: handing it over takes milliseconds.
-_SENT_RUN_BYTES = 2**25
+_SENT_RUN_BYTES = 2**26
 _KEPT_SIEVES = 64
 _EXPECTED_RUNS = 4
 
@@ -220,7 +220,7 @@ class Shards(Characters):
         run_bytes = run_size(function, executor)
         tasks = self.tasks(function, start, stop, interest, run_bytes, reverse=reverse, holding=holding)
         shards = (stop - 1) // self.shard_size - start // self.shard_size
-        yield from map_tasks(tasks, interest, shards * self._average_bytes, executor)
+        yield from map_tasks(tasks, interest, shards * self._average_bytes, run_bytes, executor)
 
     @property
     def _average_bytes(self) -> int:
@@ -260,7 +260,7 @@ class Shards(Characters):
         if self.pack.store.is_far:
             runs = self._expected(runs)
         call = Call(self, function, start, stop, tuple(holding) if sieve else (), interest, reverse=reverse)
-        return (Task(call, run) for run in runs)
+        return (Task(call, run, len(run.shards) * self._average_bytes) for run in runs)
 
     def prepare(self, start: int, stop: int, holding: Sequence[Literal]) -> None:
         """Have what the index tells of a range that is not empty, before it is asked for."""

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import distributed_prompt as dp
 from distributed_prompt import re as prompt_re
+from distributed_prompt.runs import Run, Task, bundles
 from tests.inside import shards_of
 
 HAY = "line {:06d} of \u65e5\u672c hay\n"
@@ -80,6 +83,35 @@ def test_an_executor_does_the_work(prompt: dp.DistributedPrompt, name: str) -> N
     recorded = Recorded()
     assert SEARCHES[name](prompt, executor=recorded) == SEARCHES[name](prompt)
     assert recorded.calls >= (name != "find nothing")
+
+
+def test_what_an_index_leaves_between_holes_is_handed_over_in_few_tasks(tmp_path: Path) -> None:
+    shard, shards = 2**15, 80
+    text = "".join(("a" if number % 2 else "needle").ljust(shard, ".") for number in range(shards))
+    (tmp_path / "a.txt").write_text(text)
+    dp.pack(tmp_path / "a.txt", tmp_path / "a.dprompt", shard_size=shard)
+    recorded = Recorded()
+    with dp.open(tmp_path / "a.dprompt") as prompt:
+        assert prompt.count("needle", executor=recorded) == shards // 2
+        assert shards_of(prompt).stats.decoded_shards == shards // 2
+        assert recorded.calls <= 8  # of 1, 1, 2, 4, 8, 16 … shards
+        found = prompt.find_all("needle", executor=recorded)
+        assert list(found) == list(range(0, len(text), 2 * shard))
+        assert prompt.rfind("needle", executor=recorded) == len(text) - 2 * shard
+
+
+@given(st.lists(st.integers(0, 99)), st.integers(1, 200))
+def test_bundles_are_all_tasks_in_their_order_and_as_large_as_they_may_be(sizes: list[int], largest: int) -> None:
+    call: Any = None
+    tasks = [Task(call, Run(range(number, number + 1), is_lowest=True), size) for number, size in enumerate(sizes)]
+    made = list(bundles(iter(tasks), largest))
+    assert [task for bundle in made for task in bundle] == tasks
+    done = 0
+    for bundle, following in zip(made, [*made[1:], None], strict=False):
+        held = sum(task.text_bytes for task in bundle)
+        assert len(bundle) == 1 or held <= min(largest, done)
+        assert following is None or held + following[0].text_bytes > min(largest, done)
+        done += held
 
 
 def test_lazy_texts_are_made_here_all_the_same(prompt: dp.DistributedPrompt) -> None:
