@@ -5,6 +5,7 @@ scheduler makes objects of what is sent: which would open packs there.
 """
 
 import pickle
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from importlib import import_module
@@ -15,6 +16,9 @@ Item_contra = TypeVar("Item_contra", contravariant=True)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
+
+_LEAST_AHEAD = 16
+_ASKED_EVERY_SECONDS = 5.0
 
 
 class Submitted(Protocol[Result_co]):
@@ -30,6 +34,10 @@ class Submitted(Protocol[Result_co]):
 class Submit(Protocol):
     """What takes tasks."""
 
+    @property
+    def ahead(self) -> int:
+        """How many tasks to have under way, so that nobody waits for one."""
+
     def __call__(self, function: Callable[[Item], Result], task: Item, /) -> Submitted[Result]:
         """Have a function called with a task."""
 
@@ -42,7 +50,19 @@ def submitter(executor: Executor) -> Submit:
         made_of = vars(executor)
         options = {name: value for name, value in made_of["_kwargs"].items() if name not in {"pure", "retries"}}
         return _Client(made_of["_client"], options)
-    return executor.submit
+    return _Executor(executor)
+
+
+class _Executor:
+    """An executor of the standard library, or what behaves like one."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        # The standard library's say how many workers they have here alone.
+        self.ahead = max(_LEAST_AHEAD, 2 * getattr(executor, "_max_workers", 1))
+
+    def __call__(self, function: Callable[[Item], Result], task: Item, /) -> Submitted[Result]:
+        return self._executor.submit(function, task)
 
 
 class _Client:
@@ -51,6 +71,16 @@ class _Client:
     def __init__(self, client: Any, options: dict[str, Any]) -> None:
         self._client = client
         self._options = options
+        self._ahead = 0
+        self._asked = -_ASKED_EVERY_SECONDS
+
+    @property
+    def ahead(self) -> int:
+        """Two for each thread of the workers, which come and go."""
+        if time.monotonic() - self._asked >= _ASKED_EVERY_SECONDS:
+            self._ahead = max(_LEAST_AHEAD, 2 * sum(self._client.nthreads().values()))
+            self._asked = time.monotonic()
+        return self._ahead
 
     def __call__(self, function: Callable[[Item], Result], task: Item, /) -> "_Sent[Result]":
         # What pickles functions of a notebook as well.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from distributed_prompt.dask_tasks import Submitted, submitter
+from distributed_prompt.dask_tasks import Submit, Submitted, submitter
 from distributed_prompt.locks import Lock
 
 Item = TypeVar("Item")
@@ -26,15 +26,13 @@ def _available_cores() -> int:
 
 
 WORKERS = min(8, _available_cores())
-_AHEAD = 2 * WORKERS
-# How many workers an executor of others has it does not say.
-_EXECUTOR_AHEAD = max(16, _AHEAD)
 
 
 class _Pool:
     """The pool of this process."""
 
     is_used = True
+    ahead = 2 * WORKERS
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -45,7 +43,7 @@ class _Pool:
         """In a forked child, which has none of the threads."""
         self._executor = None
 
-    def submit(self, function: Callable[[Item], Result], task: Item) -> Future[Result]:
+    def __call__(self, function: Callable[[Item], Result], task: Item, /) -> Future[Result]:
         with self._lock:
             executor = self._executor = self._executor or ThreadPoolExecutor(WORKERS, thread_name_prefix="dprompt")
         try:
@@ -78,8 +76,8 @@ def map_ahead(
 ) -> Generator[Result]:
     """Results in the order of the tasks, computed on the workers, or by an executor, a few tasks ahead of their use.
 
-    A task is taken only when there is room for it, so memory is bounded by twice as many tasks and
-    results as there are workers. Closing the iterator cancels what has not begun; it waits for nothing, since
+    A task is taken only when there is room for it, so memory is bounded by twice as many tasks and results as there are
+    workers; of an executor, 16 at least. Closing the iterator cancels what has not begun; it waits for nothing, since
     the garbage collector may do it on any thread, whatever locks that holds.
     """
     if executor or _pool.is_used:
@@ -94,8 +92,7 @@ def _one_by_one(function: Callable[[Item], Result], tasks: Iterable[Item]) -> Ge
 
 def _ahead(function: Callable[[Item], Result], tasks: Iterable[Item], executor: Executor | None) -> Generator[Result]:
     pending: deque[tuple[Item, Submitted[Result], int]] = deque()
-    submit = submitter(executor) if executor else _pool.submit
-    ahead = _EXECUTOR_AHEAD if executor else _AHEAD
+    submit: Submit = submitter(executor) if executor else _pool
 
     def first() -> Result:
         task, future, process = pending.popleft()
@@ -113,7 +110,7 @@ def _ahead(function: Callable[[Item], Result], tasks: Iterable[Item], executor: 
                 while pending:
                     yield first()
                 yield function(task)
-            if len(pending) >= ahead:
+            if len(pending) >= submit.ahead:
                 yield first()
         while pending:
             yield first()

@@ -1,9 +1,12 @@
 import gc
+import itertools
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -34,6 +37,52 @@ def test_tasks_are_taken_only_a_few_ahead_of_their_use() -> None:
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     assert len(taken) <= 3 + 2 * WORKERS
     results.close()
+
+
+class Threads:
+    """Answers as a client of Dask does that has workers of so many threads, and counts."""
+
+    def __init__(self, threads: list[int]) -> None:
+        self.threads = threads
+        self.submitted = 0
+
+    def get_executor(self) -> None:
+        """By this it is known."""
+
+    def nthreads(self) -> dict[str, int]:
+        return {f"worker {number}": threads for number, threads in enumerate(self.threads)}
+
+    def submit(self, function: Callable[[bytes], Any], data: bytes, **options: Any) -> "Future[Any]":
+        assert set(options) == {"key", "pure"}
+        self.submitted += 1
+        future: Future[Any] = Future()
+        future.set_result(function(data))
+        return future
+
+
+@pytest.mark.parametrize(("threads", "ahead"), [([], 16), ([1, 1], 16), ([8, 8, 4], 40), ([1] * 100, 200)])
+def test_as_many_tasks_are_under_way_as_the_workers_of_a_client_can_do_and_as_many_again(
+    threads: list[int], ahead: int
+) -> None:
+    client: Any = Threads(threads)
+    results = map_ahead(abs, range(1000), client)
+    assert next(results) == 0
+    assert client.submitted == ahead
+    client.threads = [50]
+    assert [next(results) for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert client.submitted == ahead + 5  # asked only every few seconds
+    assert list(results) == list(range(6, 1000))
+
+
+def test_executors_with_many_workers_get_more_tasks() -> None:
+    results, taken = {}, {}
+    for workers in (1, 20):
+        with ThreadPoolExecutor(workers) as pool:
+            tasks = itertools.count()
+            results[workers] = next(map_ahead(abs, tasks, pool))
+            taken[workers] = next(tasks)
+    assert results == {1: 0, 20: 0}
+    assert taken == {1: 16, 20: 40}
 
 
 def test_an_error_in_a_task_comes_out_where_its_result_would() -> None:
