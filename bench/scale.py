@@ -34,9 +34,11 @@ _ROOT = Path(__file__).parent.parent
 _PARTS = (1, 4, 16)
 _PART_BYTES = 10**9
 _QUICK_BYTES = 4 * 10**6
+_OPENS = 50
 _SLICES = 2000
 _SLICE = 1000
 _FREQUENT, _ABSENT = "static int", "no such text in any kernel"
+_LONE = "xyzzy lies in the first part alone"
 _REPEATS = 3
 _MICRO, _MILLI, _MEGA = 1e6, 1e3, 1e6
 # Examples, of a large provider in 2024; those of others go into docs/scale.md's formulas as well.
@@ -51,7 +53,8 @@ class Rates(NamedTuple):
         pack_bytes: of its pack.
         pack_seconds: to pack it.
         scan_seconds: for one worker to count what is everywhere in it.
-        rare_seconds: to count a rare needle through the index.
+        rare_seconds: to count a needle that is in one of its shards, through the index.
+        absent_seconds: to find out by the index that there is none.
         far_requests: of a server, to count a needle that is not there, opening included.
         far_bytes: likewise.
     """
@@ -61,11 +64,12 @@ class Rates(NamedTuple):
     pack_seconds: float
     scan_seconds: float
     rare_seconds: float
+    absent_seconds: float
     far_requests: int
     far_bytes: int
 
 
-def operation(name: str, address: str, needle: str) -> dict[str, Any]:
+def operation(name: str, address: str, needle: str) -> Any:
     """One operation in this process."""
     start = time.perf_counter()
     prompt = dp.open(address)
@@ -75,18 +79,12 @@ def operation(name: str, address: str, needle: str) -> dict[str, Any]:
     found: dict[str, Any] = {"open_seconds": opened, "length": length}
     if name == "slices":
         chance = random.Random(1)  # noqa: S311  # places
-        offsets = [chance.randrange(length - _SLICE) for _ in range(_SLICES)]
-        times = []
-        for offset in offsets:
-            begin = time.perf_counter()
+        for _ in range(_SLICES):
+            offset = chance.randrange(length - _SLICE)
             prompt[offset : offset + _SLICE]
-            times.append(time.perf_counter() - begin)
-        found["slice_seconds"] = statistics.median(times)
-        found["warm_seconds"] = statistics.median(_timed(lambda: prompt[:_SLICE]) for _ in range(_SLICES))
     else:
-        prompt.count(_ABSENT)
-        times = [_timed(lambda: prompt.count(needle)) for _ in range(_REPEATS)]
-        found |= {"seconds": statistics.median(times), "first_seconds": _timed(lambda: prompt.count(needle + "?"))}
+        found["first_seconds"] = _timed(lambda: prompt.count(needle))
+        found["seconds"] = statistics.median(_timed(lambda: prompt.count(needle)) for _ in range(_REPEATS))
         found["count"] = prompt.count(needle)
     stats = prompt.stats
     found |= {"anonymous_bytes": anonymous_bytes(), "requests": stats.requests, "received_bytes": stats.received_bytes}
@@ -99,16 +97,33 @@ def _timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def child(name: str, address: str | Path, needle: str = "") -> dict[str, Any]:
+def together(addresses: list[str]) -> list[list[float]]:
+    """Seconds to open each, of a cold slice and of a warm one: medians, taken in turn, for machines are not steady."""
+    chance = random.Random(1)  # noqa: S311  # places
+    times: list[tuple[list[float], list[float], list[float]]] = [([], [], []) for _ in addresses]
+    for _ in range(_OPENS):
+        for address, (opens, _, _) in zip(addresses, times, strict=True):
+            opens.append(_timed(lambda address=address: repr(dp.open(address))))  # type: ignore[misc]  # bound at once
+    prompts = [dp.open(address) for address in addresses]
+    for _ in range(_SLICES):
+        for prompt, (_, colds, warms) in zip(prompts, times, strict=True):
+            offset = chance.randrange(len(prompt) - _SLICE)
+            for kept in (colds, warms):
+                begin = time.perf_counter()
+                prompt[offset : offset + _SLICE]
+                kept.append(time.perf_counter() - begin)
+    return [[statistics.median(each) for each in row] for row in times]
+
+
+def child(name: str, *addresses: str | Path, needle: str = "") -> Any:
     """The same in a process of its own."""
-    command = [sys.executable, "-m", "bench.scale", "--operation", name, "--address", str(address), "--needle", needle]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=_ROOT)
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+    command = [sys.executable, "-m", "bench.scale", "--operation", name, "--needle", needle, "--address"]
+    done = subprocess.run([*command, *map(str, addresses)], check=True, stdout=subprocess.PIPE, cwd=_ROOT)
+    return json.loads(done.stdout)
 
 
 def inputs(folder: Path, part_bytes: int, parts: int, *, corpus: str) -> list[Path]:
-    """Files of so many bytes, of whole lines; one file under many names."""
+    """Files of so many bytes, of whole lines; one file under many names, and a short one that goes with the first."""
     text = folder / "text.txt"
     with make(corpus, 1).open("rb") as source:
         text.write_bytes(source.read(part_bytes).rpartition(b"\n")[0] + b"\n")
@@ -116,7 +131,9 @@ def inputs(folder: Path, part_bytes: int, parts: int, *, corpus: str) -> list[Pa
     names[0].parent.mkdir()
     for name in names:
         os.link(text, name)
-    return names
+    lone = folder / "in" / "text-00-and-more.txt"
+    lone.write_text(f"{_LONE}\n", encoding="utf-8")
+    return [names[0], lone, *names[1:]]
 
 
 @contextmanager
@@ -138,52 +155,42 @@ def local(folder: Path, files: list[Path], part_bytes: int) -> Rates:
     text_bytes = files[0].stat().st_size
     one = folder / "one.dprompt"
     seconds = _timed(lambda: dp.pack(files[0], folder / "first.dprompt"))
+    part_bytes += files[1].stat().st_size
     with workers(2) as client:
-        dp.pack(files[:2], f"{folder}/warm/", part_bytes=part_bytes, executor=client)
+        dp.pack(files[:3], f"{folder}/warm/", part_bytes=part_bytes, executor=client)
         start = time.perf_counter()
         info = dp.pack(files, f"{folder}/out/", part_bytes=part_bytes, executor=client)
         packed = time.perf_counter() - start
         again = _timed(lambda: dp.pack(files, f"{folder}/out/", part_bytes=part_bytes, executor=client, overwrite=True))
     whole = _timed(lambda: dp.pack(files, one))
     packs = sorted((folder / "out").glob("*.dprompt"))
-    print(f"\n{len(files)} parts of {text_bytes:,} bytes; {info.pack_bytes:,} bytes in {info.packs} packs\n")
+    print(f"\n{max(_PARTS)} parts of {text_bytes:,} bytes; {info.pack_bytes:,} bytes in {info.packs} packs\n")
     print("| packing | time | the model |\n|---|---|---|")
     print(f"| one part, this process | {seconds:.1f} s | |")
-    print(f"| all, one pack, this process | {whole:.1f} s | {_beside(whole, seconds * len(files))} |")
-    print(f"| all, in parts, 2 workers | {packed:.1f} s | {_beside(packed, seconds * len(files))} |")
+    print(f"| all, one pack, this process | {whole:.1f} s | {_beside(whole, seconds * max(_PARTS))} |")
+    print(f"| all, in parts, 2 workers | {packed:.1f} s | {_beside(packed, seconds * max(_PARTS))} |")
     print(f"| the same again | {again:.2f} s | |", flush=True)
-    needle = _rare(folder / "first.dprompt")
-    print(f"\n| text | open, `len`, `repr` | cold slice | warm slice | RssAnon | rare `{needle}`: | the model |")
-    print("|---|---|---|---|---|---|---|")
-    rare_seconds = 0.0
+    places = {"one part, by its name": packs[0]}
     for parts in _PARTS:
-        manifest = folder / f"{parts}.json"
-        dp.collect(packs[:parts], manifest)
-        rare_seconds = _row(f"{parts} parts", manifest, needle, parts, rare_seconds)
-    _row("one pack of all", one, needle, len(files), rare_seconds)
-    return Rates(text_bytes, packs[0].stat().st_size, seconds, 0.0, rare_seconds, 0, 0)
-
-
-def _rare(pack: Path) -> str:
-    """A word that is in few shards."""
-    command = [sys.executable, "-m", "bench.search_operation", "needles", str(pack), "words", "20"]
-    drawn = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=_ROOT).stdout)["needles"]
-    return str(drawn["rare"][0][0])
-
-
-def _row(name: str, address: Path, needle: str, parts: int, rare_seconds: float) -> float:
-    sliced = [child("slices", address) for _ in range(_REPEATS)]
-    found = child("count", address, needle)
-    rare_seconds = rare_seconds or found["seconds"]
-    figures = {key: statistics.median(each[key] for each in sliced) for key in sliced[0]}
-    print(
-        f"| {name} | {figures['open_seconds'] * _MILLI:.2f} ms | {figures['slice_seconds'] * _MICRO:.0f} µs | "
-        f"{figures['warm_seconds'] * _MICRO:.1f} µs | {figures['anonymous_bytes'] / _MEGA:.0f} MB | "
-        f"{found['seconds'] * _MILLI:.2f} ms, {found['count']:,} found | "
-        f"{_beside(found['seconds'] * _MILLI, rare_seconds * parts * _MILLI)} |",
-        flush=True,
-    )
-    return rare_seconds
+        places[f"{parts} parts"] = folder / f"{parts}.json"
+        dp.collect(packs[:parts], folder / f"{parts}.json")
+    places["one pack of all"] = one
+    needles = [f"needle that is in one part: {when}" for when in ("first", "later")]
+    print(f"\n| text | open, `len`, `repr` | cold slice | warm slice | RssAnon | {' | '.join(needles)} | the model |")
+    print("|---|---|---|---|---|---|---|---|")
+    rare = child("count", folder / "1.json", needle=_LONE)["seconds"]
+    absent = child("count", folder / "1.json", needle=_ABSENT)["seconds"]
+    for (name, place), (opened, cold, warm) in zip(places.items(), child("together", *places.values()), strict=True):
+        found = child("count", place, needle=_LONE)
+        anonymous_mb = child("slices", place)["anonymous_bytes"] / _MEGA
+        asked = int(name.split()[0]) if name.endswith("parts") else 1
+        print(
+            f"| {name} | {opened * _MILLI:.2f} ms | {cold * _MICRO:.0f} µs | {warm * _MICRO:.1f} µs | "
+            f"{anonymous_mb:.0f} MB | {found['first_seconds'] * _MILLI:.1f} ms | {found['seconds'] * _MILLI:.2f} ms, "
+            f"{found['count']} found | {_beside(found['seconds'] * _MILLI, (rare + (asked - 1) * absent) * _MILLI)} |",
+            flush=True,
+        )
+    return Rates(text_bytes, packs[0].stat().st_size, seconds, 0.0, rare, absent, 0, 0)
 
 
 def scans(folder: Path, rates: Rates) -> Rates:
@@ -224,7 +231,7 @@ def far(folder: Path, rates: Rates) -> Rates:
         for parts in _PARTS:
             address = f"s3://{BUCKET}/{parts}.json"
             dp.collect([f"s3://{BUCKET}/{pack.name}" for pack in packs[:parts]], address)
-            found = child("count", address, _ABSENT)
+            found = child("count", address, needle=_ABSENT)
             if parts == 1:
                 rates = rates._replace(far_requests=found["requests"], far_bytes=found["received_bytes"])
             print(
@@ -265,12 +272,15 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small parts")
-    parser.add_argument("--operation", choices=("slices", "count"), help=argparse.SUPPRESS)
-    parser.add_argument("--address", help=argparse.SUPPRESS)
+    parser.add_argument("--operation", choices=("slices", "count", "together"), help=argparse.SUPPRESS)
+    parser.add_argument("--address", nargs="+", default=[], help=argparse.SUPPRESS)
     parser.add_argument("--needle", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.operation:
-        print(json.dumps(operation(arguments.operation, arguments.address, arguments.needle)))
+        is_one = arguments.operation != "together"
+        addresses = arguments.address
+        found = operation(arguments.operation, addresses[0], arguments.needle) if is_one else together(addresses)
+        print(json.dumps(found))
         return
     corpus, part_bytes = ("stdlib", _QUICK_BYTES) if arguments.quick else ("linux", _PART_BYTES)
     place = make(corpus, 1).parent
