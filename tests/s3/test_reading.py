@@ -41,6 +41,7 @@ from distributed_prompt.errors import (
     CorruptPackError,
     DPromptError,
     NotAPackError,
+    OutputExistsError,
     PackChangedError,
     PackNotFoundError,
     RemoteError,
@@ -323,6 +324,19 @@ def test_all_ways_of_opening_find_the_same(remote: Remote, s3_server: Server, pr
         with prompt:
             assert prompt[1_000:1_100] == MIXED[1_000:1_100]
             assert prompt.count("needle") == MIXED.count("needle")
+
+
+def test_a_manifest_on_a_server_is_replaced_only_if_asked_for(place: Place, samples: dict[str, Sample]) -> None:
+    place.put(samples["one shard"].path.read_bytes())
+    manifest = f"s3://{place.bucket}/folder/all.json"
+    dp.collect([place.address] * 2, manifest)
+    with pytest.raises(OutputExistsError, match=rf"{manifest}: exists; .* --force"):
+        dp.collect([place.address], manifest)
+    with dp.open(manifest) as prompt:
+        assert prompt == samples["one shard"].text * 2
+    dp.collect([place.address], manifest, overwrite=True)
+    with dp.open(manifest) as prompt:
+        assert prompt == samples["one shard"].text
 
 
 def test_a_prefix_names_the_pack_below_it(place: Place, samples: dict[str, Sample]) -> None:
