@@ -28,7 +28,6 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from bench.run import ROOT
-from bench.search_operation import RARE
 from tools.make_corpus import cjk, make
 
 Answer = dict[str, Any]
@@ -411,13 +410,11 @@ def shard_table(files: Files, drawn: Answer) -> list[str]:
             # A prompt of its own for each kind: some needles are of two, and a prompt keeps what it knows of a needle.
             with Server(files.packs[WITH]) as server:
                 server.warm()
-                _shard_row(files, server, (_label(kind, len(needles)), drawn["shards"], needles))
-                wrong += _checked(server, needles)
+                label = f"{len(needles)} {kind}" + (f", in at most {drawn['rare']} shards" if kind == "rare" else "")
+                _shard_row(files, server, (label, drawn["shards"], needles))
+                # The frequent ones take too long.
+                wrong += _checked(server, [(needle, held) for needle, held in needles if held <= drawn["rare"]])
     return wrong
-
-
-def _label(kind: str, number: int) -> str:
-    return f"{number} {kind}" + (f", in at most {RARE} shards" if kind == "rare" else "")
 
 
 def _shard_row(files: Files, server: Server, what: tuple[str, int, list[tuple[str, int]]]) -> None:
@@ -442,9 +439,9 @@ def _shard_row(files: Files, server: Server, what: tuple[str, int, list[tuple[st
 
 
 def _checked(server: Server, needles: list[tuple[str, int]]) -> Iterable[str]:
-    """The needles that are found in other numbers of shards than truly hold them; the frequent ones take too long."""
+    """The needles that are found in other numbers of shards than truly hold them."""
     for needle, held in needles:
-        if held <= RARE and (found := len(server.ask("ends", needle)["result"])) != held:
+        if (found := len(server.ask("ends", needle)["result"])) != held:
             yield f"{needle!r} ends in {held} shards, found in {found}"
 
 
@@ -469,7 +466,7 @@ def literals(corpus: Corpus, drawn: Answer) -> list[Search]:
 
 def patterns(corpus: Corpus, drawn: Answer) -> dict[str, list[str]]:
     """The regular expressions."""
-    calls = [rf"{needle}\w*\(" for needle, held in drawn["needles"]["calls"] if 0 < held <= RARE]
+    calls = [rf"{needle}\w*\(" for needle, held in drawn["needles"]["calls"] if 0 < held <= drawn["rare"]]
     absent = [rf"{needle}\w+\(" for needle, _ in drawn["needles"]["absent"]]
     return {
         "rare literal": calls,

@@ -27,14 +27,13 @@ from distributed_prompt.geometry import DEFAULT_SHARD_SIZE as SHARD
 
 Text = str | dp.DistributedPrompt
 SEED = 12
-RARE = 3
-"""In at most so many shards a needle counts as rare."""
-
 _TRIES = 20
 _AROUND = 2_000
 _TAIL = 255
 _GRAM = 4
 _HASHES = 2**16
+_RARE = 3
+_RARE_OF_SHARDS = 10_000
 _LONG_WORD = r"\W([A-Za-z_]\w{7,23})"
 
 
@@ -154,15 +153,16 @@ class Needles:
     def _counted(self, drawn: dict[str, list[str]]) -> dict[str, Any]:
         """Each with the number of shards that truly hold it; those in few of them apart, and some that are in none."""
         first = next(iter(drawn))
+        shards = -(-len(self._prompt) // SHARD)
+        rare = max(_RARE, -(-shards * _RARE // _RARE_OF_SHARDS))
         kinds = {**drawn, "absent": self._halves(drawn[first])}
         every = list(dict.fromkeys(needle for needles in kinds.values() for needle in needles))
         truth = dict(zip(every, holding_shards(self._prompt, every), strict=True))
         counted = {kind: [(needle, truth[needle]) for needle in needles] for kind, needles in kinds.items()}
-        rare = [pair for pair in counted[first] if 0 < pair[1] <= RARE]
-        counted["rare"] = rare[: self._number]
+        counted["rare"] = [pair for pair in counted[first] if 0 < pair[1] <= rare][: self._number]
         counted[first] = counted[first][: self._number]
         counted["absent"] = [pair for pair in counted["absent"] if not pair[1]][: self._number // 4]
-        return {"needles": counted, "shards": -(-len(self._prompt) // SHARD)}
+        return {"needles": counted, "shards": shards, "rare": rare}
 
     def _halves(self, needles: list[str]) -> list[str]:
         others = self._chance.sample(needles, len(needles))
