@@ -5,11 +5,12 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 # Some tests take gigabytes of disk, and all of them a core.
 PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+SEED ?= $(shell date +%s)
 CORPUS ?= stdlib
 COPIES ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all cover forks lint format types layers check golden methods bench bench-documents bench-strings bench-search bench-far bench-scale bench-rlm integrations s3-server long soak mutants clean
+.PHONY: help setup demo test test-all cover uncovered shuffled lint format types layers check golden methods bench bench-documents bench-strings bench-search bench-far bench-scale bench-rlm integrations s3-server long soak mutants clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,10 +40,13 @@ test-all: ## run the tests on Python 3.11, 3.12 and 3.13
 	$(PYTHON) tools/test_all.py
 
 cover: $(VENV)/ready ## run the tests and require branch coverage
-	$(PYTEST) --cov --cov-report=term -m 'not forks'
+	$(PYTEST) --cov --cov-report=term -m 'not forks and not thorough'
 
-forks: $(VENV)/ready ## run the tests that cover leaves out
-	$(PYTEST) -m forks
+uncovered: $(VENV)/ready ## run the tests that cover leaves out
+	$(PYTEST) -m 'forks or thorough'
+
+shuffled: $(VENV)/ready ## run the tests in an order that SEED decides
+	$(PYTEST) --random-order-bucket=global --random-order-seed=$(SEED)
 
 lint: $(VENV)/ready ## ruff
 	$(BIN)/ruff check .
@@ -58,7 +62,7 @@ types: $(VENV)/ready ## mypy
 layers: $(VENV)/ready ## import-linter: imports point down
 	$(BIN)/lint-imports
 
-check: lint types layers cover forks ## all that a commit must pass
+check: lint types layers cover uncovered ## all that a commit must pass
 
 methods: $(VENV)/ready ## write the table of all methods into the README
 	$(BIN)/python -m tools.method_table

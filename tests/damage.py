@@ -389,6 +389,7 @@ class DamageContract(ABC):
         with dp.FileBackend(copy) as backend:
             assert backend.pack.store.engine == self.engine
 
+    @pytest.mark.thorough
     @pytest.mark.timeout(100)
     def test_no_flipped_bit_gives_wrong_text(
         self, sound: SoundText, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -397,6 +398,7 @@ class DamageContract(ABC):
         counts = damage_bits(sound, tmp_path, ((bit,) for bit in bits), f"{self.engine}, anywhere", capsys)
         assert counts["read errors, reported"] > FLIPS // 3
 
+    @pytest.mark.thorough
     @pytest.mark.timeout(100)
     def test_no_flipped_bit_of_the_trees_gives_wrong_text(
         self, sound: SoundText, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -406,6 +408,7 @@ class DamageContract(ABC):
         counts = damage_bits(sound, tmp_path, ((bit,) for bit in bits), f"{self.engine}, structure", capsys)
         assert counts["read errors, reported"] > STRUCTURAL_FLIPS // 4
 
+    @pytest.mark.thorough
     @pytest.mark.timeout(100)
     def test_no_three_flipped_bits_give_wrong_text(
         self, sound: SoundText, tmp_path: Path, capsys: pytest.CaptureFixture[str]

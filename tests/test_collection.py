@@ -30,9 +30,8 @@ from distributed_prompt.lazy_str import LazyStr
 from distributed_prompt.manifest import Manifest
 from distributed_prompt.opening import entry_of
 from distributed_prompt.text.literal import Literal
-from tests.inside import Indexed
+from tests.inside import Indexed, set_segments
 from tests.strategies import outcome
-from tests.test_ngrams_attacks import set_segments
 
 SIZES = (1, 2, 3, 7, 64, 100)
 LENGTHS = (0, 0, 1, 2, 3, 62, 63, 64, 65, 130, 500)

@@ -9,7 +9,10 @@ import pytest
 from tools import fault_campaign
 from tools.fault_campaign import ENGINES, FAILURES, KINDS, Campaign, Sound, kind_of, main, make_sounds
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc"),
+]
 
 SEED = 1
 # Those that are built and read quickly, and have rows of all kinds.

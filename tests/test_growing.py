@@ -25,6 +25,7 @@ import distributed_prompt as dp
 from distributed_prompt.errors import OutputError, PackChangedError
 from distributed_prompt.store.engines import ENGINES
 
+pytestmark = pytest.mark.thorough
 KILLS = int(os.environ.get("DPROMPT_KILLS", "12"))
 KILLED_BYTES = 4_000_000 if KILLS <= 12 else 30_000_000  # appending takes 0.1 s, or 0.6 s
 VERSIONS = 25

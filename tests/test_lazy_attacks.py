@@ -30,6 +30,7 @@ from distributed_prompt.sequences import LazySequence
 from tests.strategies import SMALL_SHARD_SIZES, bounds, needles, shard_sizes
 
 # Case-ignorable ones, cased ones that are so too, what grows, every kind of white space, halves of pairs.
+pytestmark = pytest.mark.thorough
 LETTERS = (
     "aAb\u03a3'.\u0345\u02b0\u0301\u0149\u00df\u0130\u01c5\ufb03\u1f88"
     " \t\n\r\x0b\x1c\x1f\x85\xa0\u2028\u200b\ud83d\ude00"

@@ -30,7 +30,10 @@ CHARACTERS = 160_000_000  # more than the limit in bytes
 LIMIT_MB = 150
 TIMEOUT_S = 240
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="strings are mapped on Linux only")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(sys.platform != "linux", reason="strings are mapped on Linux only"),
+]
 
 RUN = """
 import json, sys

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 import distributed_prompt as dp
 from distributed_prompt import re as prompt_re
+from distributed_prompt.geometry import SEGMENT_SHARDS
 from distributed_prompt.ngrams import Sieve
 from distributed_prompt.store import ngrams as stored
 from distributed_prompt.store.base import Table
 from distributed_prompt.text import grams
 from distributed_prompt.text.literal import Literal
-from tests.inside import Indexed, shards_of
+from tests.inside import Indexed, set_segments, shards_of
 
 SIZES = (4, 5, 7, 16, 64)
 WORDS = (
@@ -208,36 +209,43 @@ def test_a_needle_that_lies_across_two_shards_costs_both_and_no_more() -> None:
     assert prompt.rfind("needle") == 20_995
 
 
-@pytest.fixture(scope="module")
-def lines() -> str:
+def lines(count: int) -> str:
     letters = "K\u212a\u0130"
-    return "".join(f"line {number:06d} of a text, {letters[number % 3]}\n" for number in range(4000))
+    return "".join(f"line {number:06d} of a text, {letters[number % 3]}\n" for number in range(count))
 
 
-@pytest.mark.parametrize(
-    ("store", "cut"),
-    [*(("sqlite", cut) for cut in (0, 3, 20_000, 65_530, 65_536, 65_540, 90_000)), ("lmdb", 3), ("lmdb", 65_530)],
-)
-def test_a_pack_that_grows_has_the_index_that_packing_everything_makes(
-    tmp_path: Path, lines: str, store: str, cut: int
-) -> None:
-    # 4,096 shards of 16 characters are a segment.
-    (tmp_path / "a").write_text(lines[:cut])
-    (tmp_path / "b").write_text(lines[cut:])
-    whole, grown = tmp_path / "whole.dprompt", tmp_path / "grown.dprompt"
-    dp.pack([tmp_path / "a", tmp_path / "b"], whole, shard_size=16, store=store)
-    dp.pack(tmp_path / "a", grown, shard_size=16, store=store)
-    dp.append(grown, tmp_path / "b")
+def assert_grown_as_packed(folder: Path, store: str, text: str, cut: int, segment: int) -> None:
+    """A pack that grew has the rows of the index that packing everything at once makes."""
+    (folder / "a").write_text(text[:cut])
+    (folder / "b").write_text(text[cut:])
+    whole, grown = folder / "whole.dprompt", folder / "grown.dprompt"
+    dp.pack([folder / "a", folder / "b"], whole, shard_size=16, store=store)
+    dp.pack(folder / "a", grown, shard_size=16, store=store)
+    dp.append(grown, folder / "b")
     with dp.open(whole) as one, dp.open(grown) as other:
         rows = [list(shards_of(prompt).pack.store.get_range(Table.NGRAMS, 0, 2**60)) for prompt in (one, other)]
         assert rows[0] == rows[1]
-        assert len(rows[0]) == (stored.GROUPS + 1) * -(-len(lines) // 65_536)
+        assert len(rows[0]) == (stored.GROUPS + 1) * -(-len(text) // (16 * segment))
     assert list(dp.verify(grown)) == []
 
 
+def test_a_pack_that_grows_has_the_index_that_packing_everything_makes(tmp_path: Path) -> None:
+    assert_grown_as_packed(tmp_path, "sqlite", lines(3_000), 65_530, SEGMENT_SHARDS)
+
+
 @pytest.mark.parametrize("store", ["sqlite", "lmdb"])
-def test_an_index_made_later_is_that_made_at_once(tmp_path: Path, lines: str, store: str) -> None:
-    (tmp_path / "a").write_text(lines)
+@pytest.mark.parametrize("cut", [0, 3, 320, 1_018, 1_024, 1_028, 1_500])
+def test_wherever_a_pack_grows_it_has_the_index_that_packing_everything_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, cut: int
+) -> None:
+    set_segments(monkeypatch, 64, 1)
+    assert_grown_as_packed(tmp_path, store, lines(70), cut, 64)
+
+
+@pytest.mark.parametrize("store", ["sqlite", "lmdb"])
+def test_an_index_made_later_is_that_made_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str) -> None:
+    set_segments(monkeypatch, 64, 1)
+    (tmp_path / "a").write_text(lines(300))
     one, other, converted = (tmp_path / name for name in ("one.dprompt", "other.dprompt", "converted.dprompt"))
     dp.pack(tmp_path / "a", one, shard_size=16, store=store)
     dp.pack(tmp_path / "a", other, shard_size=16, store=store, index=False)

@@ -35,8 +35,9 @@ from distributed_prompt.store import metadata as stored_metadata
 from distributed_prompt.store import ngrams as stored
 from distributed_prompt.store.base import Table
 from distributed_prompt.text.literal import Literal
-from tests.inside import Indexed, shards_of
+from tests.inside import Indexed, set_segments, shards_of
 
+pytestmark = pytest.mark.thorough
 SEGMENT = 16
 LEAST = 3
 ENGINES = ("sqlite", "lmdb")
@@ -54,14 +55,6 @@ LETTERS = (
     "\0a",
 )
 Changes = Mapping[int, bytes | None]
-
-
-def set_segments(monkeypatch: pytest.MonkeyPatch, segment: int, least: int) -> None:
-    for name, module in list(sys.modules.items()):
-        if name.startswith("distributed_prompt") and hasattr(module, "SEGMENT_SHARDS"):
-            monkeypatch.setattr(module, "SEGMENT_SHARDS", segment)
-    monkeypatch.setattr(stored, "LEAST_SHARDS", least)
-    monkeypatch.setattr(stored, "LEAST_SIZE", 1)
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from distributed_prompt.cli import main
 from tools.method_table import BEGIN, END, table
 from tools.s3_server import BUCKET, start_ministack
 
+pytestmark = pytest.mark.thorough
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OPTIONS = doctest.ELLIPSIS

@@ -225,6 +225,7 @@ NOTICE_THE_STAND_IN = {
 }
 
 
+@pytest.mark.thorough
 def test_the_calls_of_cpythons_own_tests_give_the_same_on_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
     test_re = pytest.importorskip("test.test_re", reason="this Python came without its own tests")
     replay = Replay()
@@ -240,6 +241,7 @@ def test_the_calls_of_cpythons_own_tests_give_the_same_on_prompts(monkeypatch: p
     assert all(replay.calls[name] > 40 for name in FUNCTIONS)
 
 
+@pytest.mark.thorough
 def test_the_table_of_cpythons_own_tests_gives_the_same_on_prompts() -> None:
     table = pytest.importorskip("test.re_tests", reason="this Python came without its own tests").tests
     checked = 0
@@ -460,6 +462,7 @@ def templates(pattern: "re.Pattern[str]") -> st.SearchStrategy[str]:
     return st.lists(st.sampled_from([*groups, *names, *short, "x", "\\n", "\\\\", "\u20ac"]), max_size=3).map("".join)
 
 
+@pytest.mark.thorough
 @MANY
 @given(case=cases())
 def test_all_matches_of_any_pattern_are_the_same(case: tuple["re.Pattern[str]", str, Any]) -> None:
@@ -474,6 +477,7 @@ def test_all_matches_of_any_pattern_are_the_same(case: tuple["re.Pattern[str]", 
         check_call(lambda own, subject: getattr(own, name)(subject), pattern, text, prompt)  # noqa: B023
 
 
+@pytest.mark.thorough
 @MANY
 @given(case=cases(), data=st.data())
 def test_matches_between_any_bounds_are_the_same(case: tuple["re.Pattern[str]", str, Any], data: st.DataObject) -> None:
@@ -503,6 +507,7 @@ def test_what_is_found_where_the_end_lies_before_the_beginning_is_the_same(patte
                 assert found == expected, (name, text, start, stop)
 
 
+@pytest.mark.thorough
 @MANY
 @given(case=cases(), data=st.data())
 def test_substitutions_and_splits_are_the_same(case: tuple["re.Pattern[str]", str, Any], data: st.DataObject) -> None:
@@ -531,6 +536,7 @@ def impatient(limit: int) -> Iterator[None]:
         yield
 
 
+@pytest.mark.thorough
 @MANY
 @given(case=cases(), data=st.data(), limit=st.sampled_from([1, 4, 6, 16, 2**20]))
 def test_no_limit_of_the_context_changes_results(
@@ -544,6 +550,7 @@ def test_no_limit_of_the_context_changes_results(
         check_call(lambda own, subject: own.subn("<>", subject), pattern, text, prompt)
 
 
+@pytest.mark.thorough
 @MANY
 @given(case=cases(), method=st.sampled_from(["lower", "upper", "casefold", "swapcase"]))
 def test_lazy_texts_are_searched_as_the_texts_they_stand_for(
@@ -598,6 +605,7 @@ LONG_RUNS = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("quantifier", ["*", "+", "{2,}", "*?", "++", "{1,3}"])
 def test_runs_that_end_far_behind_a_part_are_decided_there(quantifier: str) -> None:
     patterns = [run + quantifier + end for run, end in product(RUNS, ENDS)]

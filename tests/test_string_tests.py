@@ -14,6 +14,7 @@ from distributed_prompt.backends.memory_backend import MemoryBackend
 from distributed_prompt.prompt import VIEW_THRESHOLD
 
 string_tests = pytest.importorskip("test.string_tests", reason="this Python came without its own tests")
+pytestmark = pytest.mark.thorough
 BASES: tuple[type, ...] = (
     (string_tests.StringLikeTest,)
     if hasattr(string_tests, "StringLikeTest")  # 3.13

@@ -10,6 +10,7 @@ import pytest
 
 from tools.scripted_model import Script, serving
 
+pytestmark = pytest.mark.thorough
 ROOT = Path(__file__).parents[2]
 SECONDS = re.compile(r"^(Packed|Answered): \d+\.\d s; memory of this process at most \d+ MB$", re.MULTILINE)
 

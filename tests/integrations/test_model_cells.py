@@ -18,6 +18,7 @@ from distributed_prompt.cells import OUTPUT_LIMIT, BoundedOutput, Cells
 from distributed_prompt.lazy_str import LazyStr
 from tests.integrations.model_cells import CELLS, LONG_LINE_CHARACTERS, llm_query, llm_query_batched, text
 
+pytestmark = pytest.mark.thorough
 SHARD_SIZE = 1_000
 VIEW_THRESHOLD = 20_000
 

@@ -1,6 +1,7 @@
-"""What the tests against S3 servers share: each is run once on every server."""
+"""What the tests against S3 servers share: what depends on the server, and in `make soak` all, is tried on each."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,10 +9,18 @@ import pytest
 
 from tests.s3.fault_proxy import FaultProxy
 from tests.s3.servers import SERVERS, make_bucket, remove_objects, resigner, start
-from tools.s3_server import Server
+from tools.s3_server import Server, available
 
 
-@pytest.fixture(scope="session", params=SERVERS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on each server if it is marked so, and otherwise on the first that is installed here."""
+    if "s3_server" not in metafunc.fixturenames:
+        return
+    on_each = metafunc.definition.get_closest_marker("each_server") or os.environ.get("HYPOTHESIS_PROFILE") == "soak"
+    metafunc.parametrize("s3_server", SERVERS if on_each else available()[:1] or SERVERS[:1], indirect=True)
+
+
+@pytest.fixture(scope="session")
 def s3_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server for all of this process's tests."""
     with start(request.param, tmp_path_factory.mktemp(request.param)) as server:

@@ -50,8 +50,8 @@ from distributed_prompt.grep import matching_lines
 from distributed_prompt.line_pattern import LinePattern
 from distributed_prompt.prompt import DistributedPrompt
 from tests.s3.fault_proxy import KINDS, Fault, FaultProxy, Request, bytes_moved
-from tests.s3.servers import SERVERS, make_bucket, remove_objects
-from tools.s3_server import Server, available
+from tests.s3.servers import make_bucket, remove_objects
+from tools.s3_server import Server
 
 PAGE = 4_096
 OPENING_BYTES = 2**16 + 2**19
@@ -60,10 +60,6 @@ LONGEST_SECONDS = 8.0  # for a machine that is busy
 MEMORY_CHARACTERS = 240_000_000
 MEMORY_MB = 150
 PREFIX = "packs"
-# What does not depend on the server is tried on one of them.
-# On one server in CI, on all of them in `make soak`.
-IS_SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
-pytestmark = pytest.mark.parametrize("s3_server", SERVERS if IS_SOAK else available()[:1] or SERVERS[:1], indirect=True)
 
 
 class Sample(NamedTuple):

@@ -31,6 +31,7 @@ from tools.s3_server import S3ServerError, Server, empty_folder, free_ports, sta
 CONTENT = random.Random(1).randbytes(3_000_000)  # noqa: S311  # chance, not secrets
 MIB = 1 << 20
 KEY = "folder/a key+with=all & ü"
+pytestmark = pytest.mark.each_server
 
 
 @pytest.fixture

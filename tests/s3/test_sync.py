@@ -51,6 +51,7 @@ from tools.s3_server import Server
 
 BLOCK_BYTES = 2**23
 KEY = "folder/pack one.dprompt"
+each_server = pytest.mark.each_server
 
 
 class Packs(NamedTuple):
@@ -156,6 +157,7 @@ def before_first(operation: str, act: Callable[[], object]) -> Callable[[Request
 # Pushing
 
 
+@each_server
 def test_first_push(packs: Packs, proxy_client: Any, proxy: FaultProxy, s3_client: Any, bucket: str) -> None:
     done: list[tuple[int, int | None]] = []
     size = packs.old.stat().st_size
@@ -173,6 +175,7 @@ def test_first_push(packs: Packs, proxy_client: Any, proxy: FaultProxy, s3_clien
     assert sidecar.etag == s3_client.head_object(Bucket=bucket, Key=KEY)["ETag"].strip('"')
 
 
+@each_server
 def test_nothing_to_push(packs: Packs, proxy_client: Any, proxy: FaultProxy, address: str) -> None:
     push(packs.old, address, client=proxy_client)
     proxy.reset()
@@ -184,6 +187,7 @@ def test_nothing_to_push(packs: Packs, proxy_client: Any, proxy: FaultProxy, add
     assert done == [(size, size)]
 
 
+@each_server
 def test_push_what_was_appended(
     packs: Packs, proxy_client: Any, proxy: FaultProxy, s3_client: Any, bucket: str, address: str
 ) -> None:
@@ -225,6 +229,7 @@ def test_one_byte_more_than_a_multiple_of_the_block(
     assert contents(s3_client, bucket) == packs.old.read_bytes()
 
 
+@each_server
 def test_small_pack(tmp_path: Path, proxy_client: Any, proxy: FaultProxy, s3_client: Any, bucket: str) -> None:
     address = f"s3://{bucket}/{KEY}"
     small = make_pack(tmp_path / "small", 1000, 4)
@@ -338,6 +343,7 @@ def test_equal_without_hashes(packs: Packs, proxy_client: Any, proxy: FaultProxy
     assert contents(s3_client, bucket) == packs.new.read_bytes()
 
 
+@each_server
 def test_parts_that_the_server_does_not_copy(
     packs: Packs, proxy_client: Any, proxy: FaultProxy, s3_client: Any, bucket: str
 ) -> None:
@@ -355,6 +361,7 @@ def test_parts_that_the_server_does_not_copy(
 # Two writers
 
 
+@each_server
 @pytest.mark.parametrize("there_is_one", [False, True])
 @pytest.mark.parametrize("moment", ["CreateMultipartUpload", "UploadPart"])
 def test_another_writer_wins(
@@ -395,6 +402,7 @@ def test_force_copies_from_no_other_object(
     assert push(packs.new, address, client=s3_client).status == "up to date"
 
 
+@each_server
 @pytest.mark.parametrize("there_is_one", [False, True])
 def test_another_writer_wins_at_the_last_moment(
     packs: Packs,
@@ -418,6 +426,7 @@ def test_another_writer_wins_at_the_last_moment(
     assert uploads(s3_client, bucket) == []
 
 
+@each_server
 @pytest.mark.parametrize("there_is_one", [False, True])
 def test_another_writer_of_small_packs(
     tmp_path: Path, proxy_client: Any, proxy: FaultProxy, s3_client: Any, bucket: str, *, there_is_one: bool
@@ -447,6 +456,7 @@ def test_object_that_is_deleted_meanwhile(
         push(packs.new, address, client=proxy_client)
 
 
+@each_server
 def test_writers_all_at_once(packs: Packs, s3_server: Server, s3_client: Any, bucket: str) -> None:
     address = f"s3://{bucket}/{KEY}"
     start = threading.Barrier(4)
@@ -489,6 +499,7 @@ def test_answer_to_the_last_request_is_lost(
 # Interrupted pushes
 
 
+@each_server
 def test_going_on(packs: Packs, proxy_client: Any, proxy: FaultProxy, s3_client: Any, bucket: str) -> None:
     address = f"s3://{bucket}/{KEY}"
     push(packs.other, address, client=s3_client)
@@ -514,6 +525,7 @@ def test_going_on(packs: Packs, proxy_client: Any, proxy: FaultProxy, s3_client:
         assert sidecar.hashes == file.hashes(BLOCK_BYTES)
 
 
+@each_server
 def test_going_on_with_copied_parts(
     packs: Packs, proxy_client: Any, proxy: FaultProxy, s3_client: Any, bucket: str
 ) -> None:
@@ -560,6 +572,7 @@ def test_uploads_that_cannot_be_listed(
     assert contents(s3_client, bucket) == packs.old.read_bytes()
 
 
+@each_server
 @pytest.mark.parametrize("moment", ["UploadPart", "CompleteMultipartUpload"])
 def test_upload_that_another_writer_ends(
     packs: Packs, proxy_client: Any, proxy: FaultProxy, s3_client: Any, bucket: str, moment: str
@@ -627,6 +640,7 @@ class LackingClient:
         return lacking
 
 
+@each_server
 def test_server_without_conditions(packs: Packs, s3_client: Any, bucket: str, address: str, tmp_path: Path) -> None:
     for pack in (packs.old, packs.new, make_pack(tmp_path / "small", 1000, 4)):
         assert push(pack, address, client=LackingClient(s3_client)).status == "pushed"
@@ -636,6 +650,7 @@ def test_server_without_conditions(packs: Packs, s3_client: Any, bucket: str, ad
 PUSH = "import sys; from distributed_prompt.backends.sync import push; print(push(*sys.argv[1:]).status)"
 
 
+@each_server
 def test_killed_at_any_moment(
     packs: Packs, s3_client: Any, bucket: str, address: str, environment: pytest.MonkeyPatch
 ) -> None:
@@ -727,6 +742,7 @@ def test_block_that_changes_after_it_was_hashed(
 # Pulling
 
 
+@each_server
 def test_pull(packs: Packs, proxy_client: Any, proxy: FaultProxy, address: str, tmp_path: Path) -> None:
     push(packs.old, address, client=proxy_client)
     here, size = tmp_path / "here", packs.old.stat().st_size
@@ -745,6 +761,7 @@ def test_pull(packs: Packs, proxy_client: Any, proxy: FaultProxy, address: str, 
     assert len(proxy.requests) == 2
 
 
+@each_server
 def test_pull_what_differs(packs: Packs, proxy_client: Any, proxy: FaultProxy, address: str, mine: Path) -> None:
     push(packs.new, address, client=proxy_client)
     with pytest.raises(OutputExistsError):
@@ -804,6 +821,7 @@ def test_pull_what_is_not_what_its_hashes_say(
     assert list(tmp_path.iterdir()) == []
 
 
+@each_server
 @pytest.mark.parametrize("fault", [None, "ignore_if_match"])
 def test_object_that_changes_during_the_pull(
     packs: Packs, proxy_client: Any, proxy: FaultProxy, s3_client: Any, address: str, mine: Path, fault: Fault | None
@@ -913,6 +931,7 @@ def test_folder_that_does_not_exist(packs: Packs, s3_client: Any, address: str, 
 # Both
 
 
+@each_server
 def test_sync(packs: Packs, s3_client: Any, bucket: str, address: str, mine: Path) -> None:
     assert sync(mine, address, client=s3_client, dry_run=True).status == "would push"
     assert sync(mine, address, client=s3_client).status == "pushed"
@@ -954,6 +973,7 @@ def check_silence(error: BaseException, server: Server) -> None:
         assert secret not in shown
 
 
+@each_server
 def test_nothing_there(packs: Packs, s3_client: Any, bucket: str, tmp_path: Path, s3_server: Server) -> None:
     for address, message in (
         (f"s3://{bucket}/nothing", "no such object"),
@@ -968,6 +988,7 @@ def test_nothing_there(packs: Packs, s3_client: Any, bucket: str, tmp_path: Path
         check_silence(caught.value, s3_server)
 
 
+@each_server
 @pytest.mark.usefixtures("only_ceph")
 def test_wrong_secret(
     packs: Packs, address: str, s3_server: Server, environment: pytest.MonkeyPatch, tmp_path: Path
