@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from distributed_prompt.backends.addresses import is_remote
-from distributed_prompt.backends.manifests import is_there, manifest_at, matching, write_manifest
-from distributed_prompt.errors import ArgumentError, OutputExistsError
+from distributed_prompt.backends.manifests import manifest_at, matching, write_manifest
+from distributed_prompt.errors import ArgumentError
 from distributed_prompt.manifest import MANIFEST_ENDING, MANIFEST_NAME, Manifest
 from distributed_prompt.opening import absolute, entries_of
 
@@ -56,9 +56,6 @@ def collect(
     if place in found:
         message = f"output {place}: is one of the packs; name another"
         raise ArgumentError(message)
-    if not overwrite and is_remote(place) and is_there(place):
-        message = f"{place}: exists; choose another name, or overwrite it with --force (overwrite=True)"
-        raise OutputExistsError(message)
     folder = f"{place.rpartition('/')[0]}/"
     entries = entries_of(found, edges=True).packs
     manifest = Manifest(tuple(replace(each, address=_from(folder, each.address)) for each in entries))

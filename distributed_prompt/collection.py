@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -325,7 +325,7 @@ class Collection(Characters):
 
     def parts_holding(self, start: int, stop: int, literals: Sequence[Literal]) -> int | None:
         """As the base class says; the indexes of the first few packs tell."""
-        stretches = list(self._seams.stretches(start, min(stop, self.length)))[:_SAMPLED_PACKS]
+        stretches = list(islice(self._seams.stretches(start, min(stop, self.length)), _SAMPLED_PACKS))
         counts = [self.shards(each.pack).parts_holding(each.start, each.stop, literals) for each in stretches]
         known = [count for count in counts if count is not None]
         return sum(known) if known and len(known) == len(counts) else None

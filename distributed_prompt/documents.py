@@ -106,7 +106,7 @@ class Documents(Mapping[str, str | View], Generic[View]):
 
         Cost: no shard; one batch of 256 documents.
         """
-        document = self._table.at(self._start + offset) if self._start + offset < self._stop else None
+        document = self._table.at(self._start + offset) if 0 <= offset < self._stop - self._start else None
         return self._local(document) if document else None
 
     def records(self) -> LazySequence[Document]:

@@ -125,18 +125,23 @@ def matching_line_counts(
 
     Cost: as :func:`matching_lines`.
     """
-    outside, name, found = 0, "", 0
+    section: Section | None = None
+    outside = found = 0
     for stretch, hits in LineWalk(prompt, pattern, max_count, documents, progress).stretches():
         count = sum(1 for _ in hits)
         if not stretch.section.name:
             outside += count
             continue
-        if stretch.section.name != name:
+        if section and stretch.section.start != section.start:
             if found:
-                yield name, found
-            name, found = stretch.section.name, 0
+                yield section.name, found
+            found = 0
+        section = stretch.section
         found += count
-    yield from ((name, count) for name, count in ((name, found), ("", outside)) if count)
+    if section and found:
+        yield section.name, found
+    if outside:
+        yield "", outside
 
 
 def matches(prompt: DistributedPrompt, pattern: LinePattern, line: Line) -> Iterator[LineMatch]:

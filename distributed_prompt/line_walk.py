@@ -54,6 +54,7 @@ class LineStretch(NamedTuple):
 
 
 _Hits = Iterator[tuple[int, int, int, int]]
+_OUTSIDE = -1
 
 
 class LineWalk:
@@ -84,7 +85,7 @@ class LineWalk:
         self._prompt = prompt
         self._pattern = pattern
         self._max_count = sys.maxsize if max_count is None else max_count
-        self._found = {"": 0}
+        self._found = {_OUTSIDE: 0}
         self._skip = self._done = 0
         self._progress = progress
         globs = tuple(documents)
@@ -94,18 +95,19 @@ class LineWalk:
         """What may have lines that are selected, and which, in offsets from its start. To be taken one by one."""
         for start, stop in self._ranges() if self._max_count else ():
             for stretch in self._stretches(start, stop):
-                name = stretch.section.name
-                if name not in self._found:
-                    self._found = {"": self._found[""], name: 0}
-                left = self._max_count - self._found[name]
+                # Documents of several packs may have the same name, but none the same place.
+                place = stretch.section.start if stretch.section.name else _OUTSIDE
+                if place not in self._found:
+                    self._found = {_OUTSIDE: self._found[_OUTSIDE], place: 0}
+                left = self._max_count - self._found[place]
                 if left:
-                    yield stretch, self._counted(stretch, islice(self._hits(stretch), left))
-                    if name and self._found[name] == self._max_count:
+                    yield stretch, self._counted(place, islice(self._hits(stretch), left))
+                    if place != _OUTSIDE and self._found[place] == self._max_count:
                         self._skip = stretch.section.stop
 
-    def _counted(self, stretch: LineStretch, hits: _Hits) -> _Hits:
+    def _counted(self, place: int, hits: _Hits) -> _Hits:
         for hit in hits:
-            self._found[stretch.section.name] += 1
+            self._found[place] += 1
             yield hit
 
     def _hits(self, stretch: LineStretch) -> _Hits:

@@ -210,7 +210,7 @@ class Pattern(ABC):  # noqa: B024  # so that the standard library's can be taken
             new = (lambda match: plain(repl(match))) if callable(repl) else repl
             found: tuple[Any, int] = self.compiled.subn(new, string, count)
             return found
-        self.compiled.sub(repl if callable(repl) else "", "", count)  # raises re's own errors
+        self.compiled.sub("", "", count)  # raises re's own errors
         if not callable(repl):
             self.compiled.sub(repl, "")  # as above
             # Bytes are wrong only where they replace something.

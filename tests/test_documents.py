@@ -177,6 +177,17 @@ def test_in_a_view_are_the_documents_that_lie_in_it_clipped(
                 assert at is None or (at.start, at.stop) == expected[at.name]
 
 
+def test_no_document_is_before_a_view() -> None:
+    with prompt_of([("", "abc"), ("", "def")]) as prompt:
+        assert [prompt.view(4).documents.at(offset) is None for offset in (-4, -1, 0, 1, 2)] == [
+            True,
+            True,
+            False,
+            False,
+            True,
+        ]
+
+
 def test_a_view_up_to_the_end_has_the_empty_documents_there() -> None:
     with small_batches(), prompt_of([("", ""), ("", "abc"), *[("", "")] * 7]) as prompt:
         empty = [f"t/{number}" for number in range(2, 9)]

@@ -554,3 +554,16 @@ def test_a_long_line_is_printed_around_its_match(tmp_path: Path) -> None:
     assert [(match["start"], match["stop"]) for match in first["matches"]] == [(6, len(text) - 14)]
     assert first["text"] == first["matches"][0]["text"] == text[6 : 6 + 2**20]
     assert call(tmp_path, "-o", "-m1", "a+", "pack").stdout == f"2:6:{'a' * 2**20}…\n"
+
+
+def test_documents_of_one_name_are_counted_each_for_itself(tmp_path: Path) -> None:
+    packs = []
+    for folder, text in (("one", "x\n" * 20), ("two", "x\nx\n")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same").write_text(text)
+        packs.append(tmp_path / f"{folder}.dprompt")
+        dp.pack(tmp_path / folder / "same", packs[-1])
+    with dp.open(packs) as prompt:
+        pattern = LinePattern("x")
+        assert list(matching_line_counts(prompt, pattern)) == [("same", 20), ("same", 2)]
+        assert [line.start for line in matching_lines(prompt, pattern, max_count=1)] == [0, 40]

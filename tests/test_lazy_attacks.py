@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -576,11 +577,17 @@ def test_what_no_string_can_be_is_an_overflow(call: Callable[[Any], object]) -> 
         call(lazy("abc", 2))
 
 
-def test_a_table_may_be_changed_once_it_has_been_given() -> None:
-    table: dict[int, str] = {97: "x"}
+@pytest.mark.parametrize("kind", [dict, OrderedDict])
+def test_a_table_may_be_changed_once_it_has_been_given(kind: type[dict[int, str]]) -> None:
+    table = kind({97: "x"})
     found: Any = lazy("abca", 2).translate(table)
     table[97] = "y"
     assert str(found) == "abca".translate({97: "x"})
+
+
+def test_a_table_that_makes_up_what_is_missing_is_asked() -> None:
+    table: Any = defaultdict(lambda: "-", {97: "x"})
+    assert str(lazy("abca", 2).translate(table)) == "x--x"
 
 
 @pytest.mark.parametrize("call", [lambda t: t + "x", lambda t: "x" + t, lambda t: t[1:-1]])

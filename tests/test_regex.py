@@ -984,3 +984,15 @@ def test_the_module_is_no_package_and_names_itself_in_errors() -> None:
     assert not hasattr(prompt_re, "__path__")
     with pytest.raises(AttributeError, match=r"distributed_prompt\.re"):
         _ = prompt_re.no_such_name
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_function_is_called_for_matches_of_the_text_alone(lazy: bool) -> None:  # noqa: FBT001  # pytest passes it
+    seen: list[tuple[str, tuple[int, int]]] = []
+
+    def note(match: Any) -> str:
+        seen.append((str(match.string), match.span()))
+        return str(len(seen))
+
+    assert str(prompt_re.sub("x*", note, prompt_of("abc xyz", 2, lazy=lazy))) == "1a2b3c4 56y7z8"
+    assert seen == [("abc xyz", match.span()) for match in re.finditer("x*", "abc xyz")]

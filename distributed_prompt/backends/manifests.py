@@ -11,7 +11,13 @@ from distributed_prompt.backends.addresses import is_remote
 from distributed_prompt.backends.file_backend import PACK_NAME
 from distributed_prompt.backends.output import OutputFile, refusals
 from distributed_prompt.backends.ranges import Ranges
-from distributed_prompt.errors import AddressError, CorruptPackError, PackNotFoundError, PackReadError
+from distributed_prompt.errors import (
+    AddressError,
+    CorruptPackError,
+    OutputExistsError,
+    PackNotFoundError,
+    PackReadError,
+)
 from distributed_prompt.fork_gate import importing
 from distributed_prompt.manifest import MANIFEST_ENDING, MANIFEST_NAME, Manifest, parse_manifest, without_query
 
@@ -90,7 +96,7 @@ def write_manifest(manifest: Manifest, address: str, *, overwrite: bool = False)
     """Put a manifest at a path or at ``s3://bucket/key``; it appears whole or not at all.
 
     Raises:
-        OutputExistsError: a file is there, and ``overwrite`` is not set.
+        OutputExistsError: something is there, and ``overwrite`` is not set.
         OutputError: it cannot be written.
         DPromptError: the server refuses or fails.
     """
@@ -99,6 +105,10 @@ def write_manifest(manifest: Manifest, address: str, *, overwrite: bool = False)
         with importing:
             from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415  # few programs need it
 
+        # Only just before, for packing may have taken hours since it was looked at last.
+        if not overwrite and is_there(address):
+            message = f"{address}: exists; choose another name, or overwrite it with --force (overwrite=True)"
+            raise OutputExistsError(message)
         S3Object.parse(address).put(data)
         return
     with OutputFile(address, overwrite=overwrite, make_folder=True) as file:

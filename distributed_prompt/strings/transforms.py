@@ -107,8 +107,12 @@ class Transforms(TextBase[View]):
         """
         if self._is_long():
             plain(cast("str", self._cut(0, 1))).translate(table)  # raises str's own errors, if the table is none at all
-        # What becomes of a dictionary later is nothing to this text.
-        if type(table) is dict:
+        # What becomes of a dictionary later is nothing to this text; one that looks up in its own way is left alone.
+        if (
+            isinstance(table, dict)
+            and type(table).__getitem__ is dict.__getitem__
+            and not hasattr(table, "__missing__")
+        ):
             table = {key: plain(value) for key, value in table.items()}
         return self._transformed(Translation(table), table)
 
