@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from distributed_prompt.backends.file_backend import PACK_NAME
-from distributed_prompt.backends.output import OutputFile
+from distributed_prompt.backends.output import OutputFile, local_name
 from distributed_prompt.decoding import Decoding
 from distributed_prompt.errors import ArgumentError, DPromptError, NoDocumentError, OutputError
 from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size, shard_count
@@ -237,8 +237,9 @@ def ingest_output(output: str | os.PathLike[str]) -> Path:
 
     Raises:
         OutputError: the output is a file, but not a pack by its name.
+        AddressError: it is an address elsewhere.
     """
-    place = Path(output)
+    place = Path(local_name(output, "file"))
     try:
         if place.suffix == ".dprompt" and not place.is_dir():
             return place

@@ -18,7 +18,7 @@ import distributed_prompt as dp
 from distributed_prompt.backends.output import OutputFile
 from distributed_prompt.backends.output_folder import OutputFolder
 from distributed_prompt.backends.output_lock import OutputLock
-from distributed_prompt.errors import ArgumentError, OutputError, OutputExistsError
+from distributed_prompt.errors import AddressError, ArgumentError, OutputError, OutputExistsError
 
 COMMAND = [sys.executable, "-m", "distributed_prompt"]
 
@@ -778,3 +778,23 @@ def test_whose_a_new_file_is_does_not_matter(tmp_path: Path, monkeypatch: pytest
     with OutputFolder(tmp_path / "tree") as folder:
         folder.publish()
     assert names(tmp_path) == ["out", "tree"]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda text, _, there: dp.pack(text, there),
+        lambda text, _, there: dp.ingest_file(text, there),
+        lambda _, pack, there: dp.convert(pack, there, store="lmdb"),
+        lambda _, pack, there: dp.unpack(pack, there),
+    ],
+)
+def test_an_address_elsewhere_is_no_name_of_a_file_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, Path, str], object]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("text")
+    dp.pack("a.txt", "a.dprompt")
+    with pytest.raises(AddressError, match=r"s3://bucket/key: is not on this disk"):
+        write(tmp_path / "a.txt", tmp_path / "a.dprompt", "s3://bucket/key")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.dprompt", "a.txt"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from distributed_prompt.backends.output_lock import OutputLock
-from distributed_prompt.errors import ArgumentError, DPromptError, OutputError, OutputExistsError
+from distributed_prompt.errors import AddressError, ArgumentError, DPromptError, OutputError, OutputExistsError
 
 FLUSH_BYTES = 2**24
 _LONGEST_NAME_BYTES = 240
@@ -38,6 +38,26 @@ def refusals(shown: str, path: Path) -> Iterator[None]:
         raise OutputError(message) from error
 
 
+def local_name(path: str | os.PathLike[str], kind: str) -> str:
+    """The name of an output on this disk.
+
+    Raises:
+        ArgumentError: no file can have this name.
+        AddressError: it is an address elsewhere.
+    """
+    name = os.fspath(path)
+    if "\0" in name:
+        message = f"{name!r}: no {kind} can have this name"
+        raise ArgumentError(message)
+    if "://" in name:
+        message = (
+            f"{name}: is not on this disk; write a {kind} here and push it, or pack many packs into it, with a slash"
+            " at its end"
+        )
+        raise AddressError(message)
+    return name
+
+
 class OutputFile:
     """A context in which ``partial`` is written, to become ``path`` when ``publish`` is called.
 
@@ -56,12 +76,13 @@ class OutputFile:
             path: the final name.
             overwrite: whether a file of that name may be replaced.
             make_folder: whether to make its folder; otherwise that must exist.
+
+        Raises:
+            ArgumentError: no file can have this name.
+            AddressError: it is an address elsewhere.
         """
-        if "\0" in os.fspath(path):
-            message = f"{os.fspath(path)!r}: no file can have this name"
-            raise ArgumentError(message)
-        self.path = Path(os.path.realpath(os.fspath(path)))
-        self._shown = os.fspath(path)
+        self._shown = local_name(path, "file")
+        self.path = Path(os.path.realpath(self._shown))
         self.partial = partial_path(self.path, self._shown, "partial")
         self._overwrite = overwrite
         self._make_folder = make_folder

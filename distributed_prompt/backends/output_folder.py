@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from distributed_prompt.backends.output import partial_path, refusals
+from distributed_prompt.backends.output import local_name, partial_path, refusals
 from distributed_prompt.backends.output_lock import OutputLock
 from distributed_prompt.errors import ArgumentError, OutputError, OutputExistsError
 
@@ -27,11 +27,9 @@ class OutputFolder:
 
         Raises:
             ArgumentError: no folder can have this name.
+            AddressError: it is an address elsewhere.
         """
-        self._shown = os.fspath(path)
-        if "\0" in self._shown:
-            message = f"{self._shown!r}: no folder can have this name"
-            raise ArgumentError(message)
+        self._shown = local_name(path, "folder")
         self.path = Path(os.path.realpath(self._shown))
         self.partial = partial_path(self.path, self._shown, "unpacking")
         self._lock = OutputLock()
