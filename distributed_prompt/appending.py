@@ -147,6 +147,7 @@ def convert(
     Raises:
         OutputExistsError: the output exists.
         OutputError: the output cannot be written.
+        AddressError: the output is an address elsewhere.
         ArgumentError: the output is the pack itself, or there is no such engine.
         CorruptPackError: the pack is damaged.
 
@@ -189,6 +190,7 @@ def add_index(
         PackNotFoundError: no such pack.
         OutputExistsError: the output exists.
         OutputError: the output cannot be written, or another process writes it now.
+        AddressError: the output is an address elsewhere.
         ArgumentError: the shards are too small for an index.
         CorruptPackError: the pack is damaged; it stays as it is.
 

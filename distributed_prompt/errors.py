@@ -36,7 +36,7 @@ class NoDocumentError(ArgumentError):
 
 
 class AddressError(DPromptError, ValueError):
-    """No pack can be read at this address: a folder without one, or an unknown scheme."""
+    """No pack can be read, or written, at this address: a folder without one, or an unknown scheme."""
 
 
 class PackNotFoundError(DPromptError, FileNotFoundError):

@@ -128,6 +128,7 @@ def pack(  # noqa: PLR0913  # what a pack can be, and what many of them
         UndecodableError: bytes that are no text; the message has their offset.
         OutputExistsError: the output exists.
         OutputError: the output cannot be written.
+        AddressError: the output is an address elsewhere.
         ArgumentError: a number or name is outside its range, two documents would have one name, or nothing is left.
 
     Cost: every byte read once (of files in folders that are larger than 4 MiB, twice); a few MB a core at shards of up

@@ -56,6 +56,7 @@ def unpack(
         ArgumentError: the output is the pack itself, or a file, and there are several documents.
         OutputExistsError: the output exists.
         OutputError: the output cannot be written, or a document's name would lead out of the folder.
+        AddressError: the output is an address elsewhere.
         CorruptPackError: the pack is damaged; a path gets nothing.
 
     Cost: every shard decoded once; a few MB a core.

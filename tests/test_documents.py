@@ -179,13 +179,8 @@ def test_in_a_view_are_the_documents_that_lie_in_it_clipped(
 
 def test_no_document_is_before_a_view() -> None:
     with prompt_of([("", "abc"), ("", "def")]) as prompt:
-        assert [prompt.view(4).documents.at(offset) is None for offset in (-4, -1, 0, 1, 2)] == [
-            True,
-            True,
-            False,
-            False,
-            True,
-        ]
+        found = [prompt.view(4).documents.at(offset) for offset in (-4, -1, 0, 1, 2)]
+        assert [bool(document) for document in found] == [False, False, True, True, False]
 
 
 def test_a_view_up_to_the_end_has_the_empty_documents_there() -> None:

@@ -50,10 +50,7 @@ def local_name(path: str | os.PathLike[str], kind: str) -> str:
         message = f"{name!r}: no {kind} can have this name"
         raise ArgumentError(message)
     if "://" in name:
-        message = (
-            f"{name}: is not on this disk; write a {kind} here and push it, or pack many packs into it, with a slash"
-            " at its end"
-        )
+        message = f"{name}: is not on this disk; name a {kind} here (packs are sent to S3 by dprompt push)"
         raise AddressError(message)
     return name
 
