@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Never, Self
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.regex_regions import AnyMatch
 from distributed_prompt.strings import plain
+from distributed_prompt.text.regex_template import expanded, template_parts
 
 
 class Match(ABC):  # noqa: B024  # so that the standard library's can be taken for one
@@ -105,15 +106,7 @@ class Match(ABC):  # noqa: B024  # so that the standard library's can be taken f
 
     def expand(self, template: str) -> str:
         """Return the string obtained by doing backslash substitution on the string template, as done by sub()."""
-        names = {number: f"?P<{name}>" for name, number in self._re.groupindex.items()}
-        # The standard library expands a match of another pattern with the same groups of the same texts, and no others.
-        groups = (
-            f"({names.get(number, '')}(?!))?" if group is None else f"({names.get(number, '')}.{{{len(group)}}})"
-            for number, group in enumerate(self._groups[1:], 1)
-        )
-        pattern = f".{{{len(self._groups[0])}}}(?={''.join(groups)})"
-        match = re.match(pattern, "".join(group or "" for group in self._groups), re.DOTALL)
-        return match.expand(plain(template)) if match else ""
+        return expanded(self, template_parts(self._re.compiled, plain(template)))
 
     @property
     def lastindex(self) -> int | None:

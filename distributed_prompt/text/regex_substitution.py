@@ -6,6 +6,7 @@ from sys import maxsize
 
 from distributed_prompt.text.parts import Part
 from distributed_prompt.text.reach import Reach
+from distributed_prompt.text.regex_template import expanded, template_parts
 from distributed_prompt.text.transform import Transform
 from distributed_prompt.text.windows import Windows
 
@@ -45,12 +46,12 @@ class RegexSubstitution(Transform[tuple[int, int]]):
         at, left = state
         text = part.text
         pieces = []
-        is_template = "\\" in self.template
+        parts = template_parts(self.pattern, self.template)
         windows = Windows(self.pattern, self.reach, limit=maxsize)
         windows.skip = at
         for found in windows.matches(part) if left else ():
             start, end = found.match.start() + found.shift, found.match.end() + found.shift
-            pieces += [text[at:start], found.match.expand(self.template) if is_template else self.template]
+            pieces += [text[at:start], expanded(found.match, parts)]
             at = end
             left -= 1
             if not left:
