@@ -5,6 +5,7 @@ from typing import Any
 
 from distributed_prompt.attaching import DOCUMENTS, EXACT
 from distributed_prompt.errors import ArgumentError
+from distributed_prompt.geometry import check_limit
 from distributed_prompt.lazy_str import LAZY, LazyStr
 from distributed_prompt.prompt import DistributedPrompt, open  # noqa: A004  # dp.open
 from distributed_prompt.strings import plain
@@ -34,7 +35,7 @@ def as_context(
         that is not longer than ``view_threshold``, unless it is to be lazy.
 
     Raises:
-        ArgumentError: both forms at once.
+        ArgumentError: both forms at once, or ``view_threshold`` below 0.
         DPromptError: as :func:`distributed_prompt.open`.
 
     Cost: as opening the pack; for a short text, its shards.
@@ -42,6 +43,8 @@ def as_context(
     if exact and documents:
         message = "as_context(): exact or documents, not both"
         raise ArgumentError(message)
+    if view_threshold is not None:
+        view_threshold = check_limit("view_threshold", view_threshold)
     is_ours = not isinstance(source, DistributedPrompt)
     prompt = (open(source) if not isinstance(source, DistributedPrompt) else source).view()
     if view_threshold is not None:

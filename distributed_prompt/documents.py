@@ -21,6 +21,9 @@ class Documents(Mapping[str, str | View], Generic[View]):
     """The documents that lie in a range, in the order of the text; what lies outside of the range is cut off.
 
     A document's text is a string, or a view where it is long. ``values()`` and ``items()`` are lazy sequences.
+
+    Packs that are one prompt together may each have a document of the same name: all are counted and iterated over, and
+    a name gives the first.
     """
 
     def __init__(self, characters: Characters, start: int, stop: int, cut: Callable[[int, int], str | View]) -> None:

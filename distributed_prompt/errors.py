@@ -19,8 +19,13 @@
     ├── ClosedError          (ValueError)         the prompt or the pack was closed
     ├── UndecodableError     (UnicodeError)       input bytes that are no text in the given encoding
     ├── InexactError         (ValueError)         the original bytes cannot be given back
-    └── MaterialiseError     (MemoryError)        a result too long to be one ordinary string
+    ├── MaterialiseError     (MemoryError)        a result too long to be one ordinary string
+    └── DepthError           (RecursionError)     too many texts, each made of the one before it
+
+Those that are an ``OSError`` have its ``errno``, where there is one; places are in their messages.
 """
+
+from errno import EACCES, EEXIST, ENOENT
 
 
 class DPromptError(Exception):
@@ -29,6 +34,15 @@ class DPromptError(Exception):
 
 class ArgumentError(DPromptError, ValueError):
     """An argument is outside its range; the message names it, its value and the range."""
+
+
+class _CausedError(OSError):
+    """What the system refused, as the error says that this one was raised from."""
+
+    @property
+    def errno(self) -> int | None:  # type: ignore[override]  # of what Python's own class only writes itself
+        """The system's number of it, or None."""
+        return getattr(self.__cause__, "errno", None)
 
 
 class NoDocumentError(ArgumentError):
@@ -42,25 +56,31 @@ class AddressError(DPromptError, ValueError):
 class PackNotFoundError(DPromptError, FileNotFoundError):
     """Nothing is at this address."""
 
+    errno = ENOENT
+
 
 class OutputExistsError(DPromptError, FileExistsError):
     """The output is there already, and overwriting was not asked for."""
 
+    errno = EEXIST
 
-class OutputError(DPromptError, OSError):
+
+class OutputError(DPromptError, _CausedError):
     """The output cannot be written; what was there before is untouched."""
 
 
-class PackReadError(DPromptError, OSError):
+class PackReadError(DPromptError, _CausedError):
     """The operating system could not read the pack."""
 
 
-class RemoteError(DPromptError, ConnectionError):
+class RemoteError(DPromptError, _CausedError, ConnectionError):
     """A server cannot be reached, fails again and again, or does not do what is needed."""
 
 
 class AccessError(DPromptError, PermissionError):
     """A server refuses the request: no credentials, wrong ones, or ones that do not allow it."""
+
+    errno = EACCES
 
 
 class NotAPackError(DPromptError, ValueError):
@@ -93,3 +113,7 @@ class InexactError(DPromptError, ValueError):
 
 class MaterialiseError(DPromptError, MemoryError):
     """A result is too long to be made one ordinary string; the message names what to use."""
+
+
+class DepthError(DPromptError, RecursionError):
+    """Too many lazy texts, each made of the one before it; the message says what to do."""

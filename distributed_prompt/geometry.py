@@ -11,6 +11,7 @@ from distributed_prompt.errors import ArgumentError
 DEFAULT_SHARD_SIZE = 131_072
 MAX_SHARD_SIZE = 2**24
 SEGMENT_SHARDS = 4_096
+MAX_CHARACTER_BYTES = 4
 
 
 def check_shard_size(shard_size: int) -> int:
@@ -25,6 +26,24 @@ def check_shard_size(shard_size: int) -> int:
         message = f"shard size {shard_size}: must be from 1 to {MAX_SHARD_SIZE:,} characters"
         raise ArgumentError(message)
     return shard_size
+
+
+def check_limit(name: str, value: SupportsIndex) -> int:
+    """Return a limit if it is one.
+
+    Raises:
+        TypeError: it is no integer.
+        ArgumentError: it is negative.
+    """
+    try:
+        limit = index(value)
+    except TypeError:
+        message = f"{name} must be an integer, not {type(value).__name__}"
+        raise TypeError(message) from None
+    if limit < 0:
+        message = f"{name} {limit}: must be 0 or more"
+        raise ArgumentError(message)
+    return limit
 
 
 def shard_count(length: int, shard_size: int) -> int:

@@ -17,8 +17,9 @@ from urllib.parse import unquote
 
 from distributed_prompt.caching import cached
 from distributed_prompt.errors import CorruptPackError, NotAPackError, UnsupportedPackError
-from distributed_prompt.geometry import MAX_SHARD_SIZE
+from distributed_prompt.geometry import MAX_CHARACTER_BYTES, MAX_SHARD_SIZE
 
+S3_SCHEME = "s3://"
 MANIFEST_NAME = "manifest.json"
 MANIFEST_ENDING = ".json"
 EDGE = 64
@@ -27,7 +28,6 @@ _FORMAT = "dprompt-manifest"
 _VERSION = 1
 _WIDTHS = (0, 1, 2, 4)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_MAX_CHARACTER_BYTES = 4
 _MOST = 2**62
 
 
@@ -140,7 +140,7 @@ def parse_manifest(data: bytes, name: str) -> Manifest:
 
 def without_query(address: str) -> str:
     """An address as it may be shown: the query of a URL may be a signature. In an object's key it is as any other."""
-    return address if address.startswith("s3://") else address.partition("?")[0]
+    return address if address.startswith(S3_SCHEME) else address.partition("?")[0]
 
 
 def placed(address: str, manifest: str, *, is_far: bool) -> str:
@@ -212,7 +212,7 @@ def _misfit(entry: PackEntry) -> str:
         return "shard_size"
     if entry.width not in _WIDTHS:
         return "width"
-    if not entry.length <= entry.utf8_bytes <= _MAX_CHARACTER_BYTES * entry.length:
+    if not entry.length <= entry.utf8_bytes <= MAX_CHARACTER_BYTES * entry.length:
         return "utf8_bytes"
     if entry.newlines > entry.length:
         return "newlines"

@@ -84,6 +84,11 @@ def _of_manifest(address: str) -> list[Member]:
 
 
 def _collected(addresses: Iterable[Address | Backend], cache_bytes: int) -> Collection:
+    if not isinstance(addresses, Iterable):
+        message = (  # type: ignore[unreachable]  # for untyped callers
+            f"an address is a path, a URL, or a list of such, not {type(addresses).__name__}"
+        )
+        raise TypeError(message)
     found: list[Member] = []
     for address in addresses:
         if isinstance(address, Backend):

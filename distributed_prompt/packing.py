@@ -99,8 +99,8 @@ def pack(  # noqa: PLR0913  # what a pack can be, and what many of them
     interrupted, and makes the others. With a header, each pack but the last one ends its last line.
 
     Args:
-        sources: one path or several: files, folders, ``-`` for standard input, or a folder as the first version of
-            this project wrote it, which is one document.
+        sources: one path or several: files, folders, ``-`` for standard input, or a *shard folder* (``meta.json``,
+            ``0000.txt`` and so on), which is one document.
         output: the pack to make; appears whole or not at all. For many packs a folder, or ``s3://bucket/prefix/``.
         header: text to put before each document, on lines of its own, ``{name}`` standing for its name. It belongs
             to no document.

@@ -14,7 +14,7 @@ from distributed_prompt.derived.stepped import Stepped
 from distributed_prompt.derived.walk import Range
 from distributed_prompt.documents import Documents
 from distributed_prompt.errors import PackChangedError
-from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_shard_size
+from distributed_prompt.geometry import DEFAULT_SHARD_SIZE, check_limit, check_shard_size
 from distributed_prompt.images import IMAGE_LIMIT_BYTES, MATERIALISE_LIMIT, as_str
 from distributed_prompt.lines import Lines
 from distributed_prompt.mapping import DOCUMENTS, SHARDS, check_over, map_spans
@@ -49,10 +49,6 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         >>> prompt = DistributedPrompt.from_text("to be or not to be", shard_size=4)
         >>> len(prompt), prompt[3:8], prompt.find("be", 4), prompt.count("to")
         (18, 'be or', 16, 2)
-
-    Attributes:
-        view_threshold: slices above this many characters are views; settable.
-        image_limit: bytes that an image may have which nobody asked for by :meth:`as_str`; settable.
     """
 
     # No slots: with them no subclass could be a str as well.
@@ -84,8 +80,8 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         self._start = start
         self._known_length = length
         self._owns = owns
-        self.view_threshold = view_threshold
-        self.image_limit = image_limit
+        self._view_threshold = view_threshold
+        self._image_limit = image_limit
         if owns:
             characters.owned = True
         return self
@@ -94,6 +90,36 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
     def _of(cls, characters: Characters, start: int, length: int, *limits: int, owns: bool = False) -> Self:
         """A range of some characters, of a length that may be UNKNOWN; the limits are as :meth:`_bind` takes them."""
         return object.__new__(cls)._bind(characters, start, length, *limits, owns=owns)
+
+    @property
+    def view_threshold(self) -> int:
+        """Slices above this many characters are views; settable.
+
+        Raises:
+            ArgumentError: set below 0.
+
+        Cost: no shard.
+        """
+        return self._view_threshold
+
+    @view_threshold.setter
+    def view_threshold(self, characters: int) -> None:
+        self._view_threshold = check_limit("view_threshold", characters)
+
+    @property
+    def image_limit(self) -> int:
+        """Bytes that an image may have which nobody asked for by :meth:`as_str`; settable.
+
+        Raises:
+            ArgumentError: set below 0.
+
+        Cost: no shard.
+        """
+        return self._image_limit
+
+    @image_limit.setter
+    def image_limit(self, size: int) -> None:
+        self._image_limit = check_limit("image_limit", size)
 
     @property
     def _length(self) -> int:
@@ -413,11 +439,11 @@ class DistributedPrompt(StringMethods["DistributedPrompt"]):
         return self.documents.at(self._offset(offset))
 
     def __copy__(self) -> Self:
-        """The same: it cannot change."""
+        """The same, limits included: its text cannot change. ``view()`` has limits of its own."""
         return self
 
     def __deepcopy__(self, memo: object) -> Self:
-        """The same: it cannot change."""
+        """The same, limits included: its text cannot change. ``view()`` has limits of its own."""
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -513,6 +539,7 @@ def open(address: Addresses, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> Distr
         cache_bytes: memory that decoded shards may take, of all packs together.
 
     Raises:
+        ArgumentError: a list without a pack, or ``cache_bytes`` below 0.
         PackNotFoundError: nothing is there.
         AddressError: a folder without a pack, or another kind of address.
         NotAPackError: a file that is no pack.
@@ -524,7 +551,7 @@ def open(address: Addresses, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> Distr
     Cost: the metadata table, whatever the length; elsewhere one round trip. Of many packs the manifest, if they have
         one, however many they are; otherwise the metadata of each, several at a time.
     """
-    characters = open_characters(address, cache_bytes)
+    characters = open_characters(address, check_limit("cache_bytes", cache_bytes))
     return DistributedPrompt._of(characters, 0, characters.length, VIEW_THRESHOLD, IMAGE_LIMIT_BYTES, owns=True)
 
 

@@ -1,4 +1,4 @@
-"""Text or pack in, an object on S3 out: in the words of the project's first version."""
+"""Text or pack in, an object on S3 out."""
 
 import os
 import tempfile

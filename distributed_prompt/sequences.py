@@ -67,6 +67,26 @@ class LazySequence(Sequence[Item_co]):
         """All items in order."""
         return map(self.item, range(len(self)))
 
+    def index(self, value: Any, start: SupportsIndex = 0, stop: SupportsIndex = sys.maxsize) -> int:
+        """Return first index of value.
+
+        Raises:
+            ValueError: the value is not present.
+
+        Cost: one pass over the items up to it.
+        """
+        first = 0
+        items: Sequence[Item_co] = self
+        if (index(start), index(stop)) != (0, sys.maxsize):
+            bounds = slice(start, stop)
+            first = bounds.indices(self.length_up_to(slice_bound(bounds)))[0]
+            items = self[bounds]
+        for number, item in enumerate(items, first):
+            if item is value or item == value:
+                return number
+        message = f"{value!r} is not in {type(self).__name__}"
+        raise ValueError(message)
+
     def __eq__(self, other: object) -> bool:
         """Whether the other list or lazy sequence has equal items."""
         if not isinstance(other, list | LazySequence):

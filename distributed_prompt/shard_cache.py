@@ -7,6 +7,7 @@ from collections import OrderedDict
 from threading import RLock
 
 from distributed_prompt.characters import Stats
+from distributed_prompt.geometry import check_limit
 
 DEFAULT_CACHE_BYTES = 32 * 2**20
 PACK_SHIFT = 48
@@ -23,8 +24,12 @@ class ShardCache:
     """
 
     def __init__(self, limit_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        """Nothing is kept yet."""
-        self.limit_bytes = limit_bytes
+        """Nothing is kept yet.
+
+        Raises:
+            ArgumentError: the budget is negative.
+        """
+        self.limit_bytes = check_limit("cache_bytes", limit_bytes)
         self._is_closed = False
         self._texts: OrderedDict[int, tuple[str, int]] = OrderedDict()
         # Reentrant: the garbage collector may end an abandoned pass, which counts, while the lock is held.

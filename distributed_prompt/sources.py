@@ -215,7 +215,7 @@ class TextSource:
 
 
 def shard_files(folder: Path, shown: str) -> list[Path]:
-    """The text files of a folder as the first version of this project wrote it, in order.
+    """The text files of a *shard folder*, in order: ``meta.json`` counts them, ``0000.txt`` is the first.
 
     Raises:
         AddressError: the folder is no such folder.

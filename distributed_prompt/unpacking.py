@@ -243,8 +243,14 @@ def _located(name: str) -> Iterator[None]:
 @contextmanager
 def _writable(path: str | Path, shown: str, mode: str) -> Iterator[BinaryIO]:
     """A file to be written; what the system refuses is said of the name that the caller knows."""
-    with refusals(shown, Path(path)), open(path, mode, buffering=0) as file:  # noqa: PTH123  # often
-        yield cast("BinaryIO", file)
+    with refusals(shown, Path(path)):
+        try:
+            opened = open(path, mode, buffering=0)  # noqa: PTH123, SIM115  # often
+        except FileExistsError as error:
+            message = f"{shown}: the folder has a file of this name from another document; unpack the packs one by one"
+            raise OutputError(message) from error
+        with opened as file:
+            yield cast("BinaryIO", file)
 
 
 def _write(file: BinaryIO, portions: Iterator[bytes], wrote: Callable[[int], None] = lambda _: None) -> int:

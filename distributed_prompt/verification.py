@@ -20,6 +20,7 @@ from distributed_prompt.store.directory import Column, Directory, RootEntry, Sha
 from distributed_prompt.store.documents import (
     BATCH_DOCUMENTS,
     HASH_BITS,
+    NUMBER_MASK,
     Bounds,
     RowKind,
     batch_count,
@@ -39,7 +40,6 @@ from distributed_prompt.text.pieces import Piece, decode
 from distributed_prompt.workers import Progress, map_ahead
 
 _RUN_CHARACTERS = 2**21
-_NUMBER_MASK = 2**32 - 1
 
 
 class _CheckedShard(NamedTuple):
@@ -143,8 +143,8 @@ def _unexpected_rows(pack: Pack) -> Iterator[str]:
     ngrams = list(pack.ngrams.keys())
     for table, is_expected in (
         (Table.SHARDS, lambda key: 0 <= key < metadata.shards),
-        (Table.DIRECTORY, lambda key: key & _NUMBER_MASK < rows.get(key >> 32, 0)),
-        (Table.DOCUMENTS, lambda key: 0 <= key & _NUMBER_MASK < kinds.get(key >> 32, 0)),
+        (Table.DIRECTORY, lambda key: key & NUMBER_MASK < rows.get(key >> 32, 0)),
+        (Table.DOCUMENTS, lambda key: 0 <= key & NUMBER_MASK < kinds.get(key >> 32, 0)),
         (Table.NGRAMS, lambda key: any(key in keys for keys in ngrams)),
     ):
         yield from (f"{table}: row {key} belongs to nothing" for key in pack.store.keys(table) if not is_expected(key))
@@ -335,7 +335,7 @@ class _DocumentCheck:
                     yield f"documents: names, row {number}: not what the documents make it"
         for first, second in pairwise(entries):
             if first >> HASH_BITS == second >> HASH_BITS:
-                name, other = (table.document(entry & _NUMBER_MASK).name for entry in (first, second))
+                name, other = (table.document(entry & NUMBER_MASK).name for entry in (first, second))
                 if name == other:
                     yield f"documents: two are called {name!r}"
 

@@ -81,7 +81,7 @@ class Joined:
 
 
 def write_shard_folder(folder: Path, parts: list[bytes]) -> Path:
-    """A folder as the first version of this project wrote it."""
+    """A shard folder: its files, and how many there are."""
     folder.mkdir()
     (folder / "meta.json").write_text(f'{{"num_shards": {len(parts)}, "total_chars": 0}}')
     for number, part in enumerate(parts):

@@ -25,7 +25,9 @@ from hypothesis import strategies as st
 
 import distributed_prompt as dp
 from distributed_prompt import DistributedPrompt
-from distributed_prompt.errors import ClosedError, CorruptPackError, MaterialiseError
+from distributed_prompt import re as prompt_re
+from distributed_prompt.derived.base import MOST_LEVELS
+from distributed_prompt.errors import ClosedError, CorruptPackError, DepthError, MaterialiseError
 from distributed_prompt.images import MATERIALISE_LIMIT
 from distributed_prompt.sequences import LazySequence
 from tests.strategies import SMALL_SHARD_SIZES, bounds, needles, shard_sizes
@@ -175,6 +177,8 @@ def list_questions(draw: st.DrawFn, items: list[str]) -> Callable[[Any], object]
         lambda x: list(reversed(x)),
         lambda x: (x == items, items == x, x != items, x == [*items, "a"]),
         lambda x: (item in x, x.index(item), x.count(item)),
+        lambda x: x.index(item, start or 0, sys.maxsize if stop is None else stop),
+        lambda x: x.index("no item"),
         lambda x: sorted(map(str, x)),
         lambda x: [*islice(enumerate(x), number)],
         lambda x: [*zip(x, x, range(number), strict=False)],
@@ -686,3 +690,27 @@ def test_lazy_texts_have_no_documents_and_all_the_rest() -> None:
     assert [str(line) for line in found.lines[-2:]] == ["ab\u00e9", "ab\u00e9"]
     with pytest.raises(IndexError):
         found.line_at(10**9)
+
+
+@pytest.mark.parametrize(
+    ("operation", "levels"),
+    [
+        (lambda t: t.replace("zz", ""), 1),
+        (lambda t: t[::-1], 1),
+        (lambda t: t.translate({97: 98}), 1),
+        (lambda t: prompt_re.sub("zz+", "y", t), 1),
+        (lambda t: t.swapcase() + "x", 2),
+    ],
+)
+def test_texts_made_of_each_other_too_often_are_refused_with_advice_before_python_gives_up(
+    operation: Callable[[Any], Any], levels: int
+) -> None:
+    text: Any = "abc def\t" * 50
+    prompt: Any = lazy(text, 100)
+    for _ in range(MOST_LEVELS // levels):
+        text, prompt = operation(text), operation(prompt)
+    assert (len(prompt), prompt[-1], prompt.find("c", 300)) == (len(text), text[-1], text.find("c", 300))
+    assert (prompt[20:35], prompt.count("e"), prompt == text) == (text[20:35], text.count("e"), True)
+    assert len(prompt.split()) == len(text.split())
+    with pytest.raises(DepthError, match="pack that"):
+        operation(prompt)

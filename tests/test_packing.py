@@ -529,7 +529,7 @@ def test_the_name_of_an_ingested_folder_is_a_path(tmp_path: Path) -> None:
 
 
 def write_shard_folder(folder: Path, parts: list[bytes]) -> Path:
-    """A folder as the first version of this project wrote it."""
+    """A shard folder: its files, and how many there are."""
     folder.mkdir()
     (folder / "meta.json").write_text(f'{{"num_shards": {len(parts)}, "total_chars": 0}}')
     for number, part in enumerate(parts):

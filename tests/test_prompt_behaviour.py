@@ -2,6 +2,7 @@
 
 import collections.abc
 import copy
+import errno
 import gc
 import os
 import pickle
@@ -18,12 +19,20 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import distributed_prompt as dp
 from distributed_prompt import DistributedPrompt
-from distributed_prompt.errors import ArgumentError, ClosedError, DPromptError, MaterialiseError, PackChangedError
+from distributed_prompt.errors import (
+    ArgumentError,
+    ClosedError,
+    DPromptError,
+    MaterialiseError,
+    OutputError,
+    PackChangedError,
+)
 from distributed_prompt.images import MATERIALISE_LIMIT
 from distributed_prompt.prompt import VIEW_THRESHOLD
 from tests.inside import shards_of
@@ -816,3 +825,39 @@ def test_a_search_that_was_left_early_decodes_no_further(pack: Path) -> None:
         decoded = prompt.stats.decoded_shards
         time.sleep(0.1)
         assert prompt.stats.decoded_shards == decoded < len(prompt) // SHARD_SIZE
+
+
+@pytest.mark.parametrize(("limit", "error"), [(-1, ValueError), (1.5, TypeError), ("9", TypeError), (None, TypeError)])
+def test_a_limit_that_is_none_is_refused_and_changes_nothing(pack: Path, limit: Any, error: type[Exception]) -> None:
+    descriptors = len([*Path("/proc/self/fd").iterdir()])
+    with pytest.raises(error, match="cache_bytes"):
+        dp.open(pack, cache_bytes=limit)
+    assert len([*Path("/proc/self/fd").iterdir()]) == descriptors
+    with dp.open(pack) as prompt:
+        for name in ("view_threshold", "image_limit"):
+            before = getattr(prompt, name)
+            with pytest.raises(error, match=name):
+                setattr(prompt, name, limit)
+            assert getattr(prompt, name) == before
+
+
+@pytest.mark.parametrize("address", [5, None, 1.5, object()])
+def test_what_can_be_no_address_is_a_type_error_that_names_it(address: Any) -> None:
+    with pytest.raises(TypeError, match=f"not {type(address).__name__}"):
+        dp.open(address)
+
+
+def test_errors_of_the_system_have_its_numbers(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as missing:
+        dp.open(tmp_path / "missing.dprompt")
+    assert missing.value.errno == errno.ENOENT
+    (tmp_path / "text").write_text("words")
+    dp.pack(tmp_path / "text", tmp_path / "a.dprompt")
+    with pytest.raises(FileExistsError) as existing:
+        dp.pack(tmp_path / "text", tmp_path / "a.dprompt")
+    assert existing.value.errno == errno.EEXIST
+    with pytest.raises(OutputError) as refused:
+        dp.pack(tmp_path / "text", tmp_path / "no folder" / "a.dprompt")
+    assert refused.value.errno == errno.ENOENT
+    assert OutputError("of nothing").errno is None
+    assert pickle.loads(pickle.dumps(missing.value)).errno == errno.ENOENT  # noqa: S301

@@ -1133,3 +1133,17 @@ def test_an_interrupted_command_leaves_nothing(tmp_path: Path) -> None:
     assert process.returncode in {1, 130}
     assert b"Traceback" not in stderr
     assert [path.name for path in tmp_path.iterdir()] == ["p.dprompt"]
+
+
+def test_documents_of_one_name_in_several_packs_are_counted_and_not_unpacked_over_each_other(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / "notes.md").write_text(f"of {number}")
+        dp.pack(tmp_path / "notes.md", tmp_path / f"{number}.dprompt")
+    dp.collect([tmp_path / "0.dprompt", tmp_path / "1.dprompt"], tmp_path / "all.json")
+    with dp.open(tmp_path / "all.json") as prompt:
+        assert list(prompt.documents) == ["notes.md", "notes.md"]
+        assert [*prompt.documents.values()] == ["of 0", "of 1"]
+        assert prompt.documents["notes.md"] == "of 0"
+    with pytest.raises(OutputError, match=r"notes\.md.*another document; unpack the packs one by one"):
+        dp.unpack(tmp_path / "all.json", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -81,5 +81,5 @@ def find_pack(path: str | os.PathLike[str]) -> Path:
 
 
 def is_shard_folder(folder: Path) -> bool:
-    """Whether a folder holds text as the first version of this project wrote it."""
+    """Whether a folder is a *shard folder*: ``0000.txt`` and so on, counted in ``meta.json``."""
     return (folder / "meta.json").is_file() and (folder / "0000.txt").is_file()

@@ -19,20 +19,26 @@ from distributed_prompt.errors import (
     PackReadError,
 )
 from distributed_prompt.fork_gate import importing
-from distributed_prompt.manifest import MANIFEST_ENDING, MANIFEST_NAME, Manifest, parse_manifest, without_query
+from distributed_prompt.manifest import (
+    MANIFEST_ENDING,
+    MANIFEST_NAME,
+    S3_SCHEME,
+    Manifest,
+    parse_manifest,
+    without_query,
+)
 
 _FIRST_BYTES = 2**20
 _NEXT_BYTES = 2**22
 # Of some 100,000 packs.
 _MOST_BYTES = 2**26
-_S3 = "s3://"
 
 
 def manifest_at(address: str) -> str | None:
     """The address of the manifest that an address names, by itself or by its folder; None if it is one of a pack."""
     if is_remote(address):
         # In the key of an object it is a character as any other.
-        path, mark, query = (address, "", "") if address.startswith(_S3) else address.partition("?")
+        path, mark, query = (address, "", "") if address.startswith(S3_SCHEME) else address.partition("?")
         if path.endswith("/"):
             return f"{path}{MANIFEST_NAME}{mark}{query}"
         return address if path.endswith(MANIFEST_ENDING) else None
@@ -141,7 +147,7 @@ def matching(pattern: str) -> list[str]:
 def _is_pattern(address: str) -> bool:
     if is_remote(address):
         # Anything else may be in the name of an object.
-        return address.startswith(_S3) and "*" in address
+        return address.startswith(S3_SCHEME) and "*" in address
     return has_magic(address) and not os.path.exists(address)  # noqa: PTH110  # whatever the name
 
 
@@ -155,11 +161,11 @@ def _listed(pattern: str) -> Iterator[str]:
     for key in place.listed(beginning):
         # As in paths, a star does not stand for a slash.
         if wanted.match(key) and key.count("/") == place.key.count("/"):
-            yield f"{_S3}{place.bucket}/{key}"
+            yield f"{S3_SCHEME}{place.bucket}/{key}"
 
 
 def _ranges(address: str) -> Ranges:
-    if address.startswith(_S3):
+    if address.startswith(S3_SCHEME):
         with importing:
             from distributed_prompt.backends.s3_backend import signed_ranges  # noqa: PLC0415  # as above
             from distributed_prompt.backends.s3_client import S3Object  # noqa: PLC0415  # as above

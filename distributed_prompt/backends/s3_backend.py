@@ -86,7 +86,7 @@ class S3Backend(FarBackend):
 
 
 def __getattr__(name: str) -> object:
-    """Give ``ingest_to_s3``, where the first version had it; it stands on what stands on this module."""
+    """Give ``ingest_to_s3`` to who looks for it here; it stands on what stands on this module."""
     if name == "ingest_to_s3":
         return import_module("distributed_prompt.publishing").ingest_to_s3
     message = f"module {__name__!r} has no attribute {name!r}"

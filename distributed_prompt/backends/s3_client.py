@@ -14,8 +14,8 @@ from distributed_prompt.backends.s3_errors import UnsupportedError, typed
 from distributed_prompt.errors import AddressError, ArgumentError, PackNotFoundError
 from distributed_prompt.fork_gate import importing
 from distributed_prompt.locks import Lock
+from distributed_prompt.manifest import S3_SCHEME
 
-SCHEME = "s3://"
 CONNECTIONS = 32
 
 _ATTEMPTS = 5
@@ -90,18 +90,18 @@ class S3Object:
             AddressError: the address is not of this form; the message names what is wrong with it.
             ArgumentError: ``endpoint_url`` is not the URL of a server.
         """
-        if not address.startswith(SCHEME):
+        if not address.startswith(S3_SCHEME):
             # Of other addresses, anything may be secret.
             shown = f"{address.partition('://')[0]}://…" if "://" in address else repr(address)
-            message = f"{shown}: an address on S3 is {SCHEME}bucket/key"
+            message = f"{shown}: an address on S3 is {S3_SCHEME}bucket/key"
             raise AddressError(message)
-        bucket, _, key = address.removeprefix(SCHEME).partition("/")
+        bucket, _, key = address.removeprefix(S3_SCHEME).partition("/")
         return cls(bucket, key, endpoint_url=endpoint_url, region_name=region_name, client=client)
 
     @property
     def address(self) -> str:
         """``s3://bucket/key``."""
-        return f"{SCHEME}{self.bucket}/{self.key}"
+        return f"{S3_SCHEME}{self.bucket}/{self.key}"
 
     @property
     def client(self) -> Any:
@@ -336,19 +336,19 @@ def bare_etag(etag: str) -> str:
 
 def _check_bucket(bucket: str) -> str:
     if not bucket:
-        message = f"{SCHEME}: no bucket; an address on S3 is {SCHEME}bucket/key"
+        message = f"{S3_SCHEME}: no bucket; an address on S3 is {S3_SCHEME}bucket/key"
         raise AddressError(message)
     if not _BUCKET.fullmatch(bucket):
         # It may hold anything, credentials included, so it is not shown.
-        message = f"{SCHEME}…: a bucket's name has letters, digits, dots and hyphens only"
+        message = f"{S3_SCHEME}…: a bucket's name has letters, digits, dots and hyphens only"
         raise AddressError(message)
     return bucket
 
 
 def _check_key(bucket: str, key: str) -> str:
-    shown = f"{SCHEME}{bucket}/{key}"
+    shown = f"{S3_SCHEME}{bucket}/{key}"
     if not key:
-        message = f"{SCHEME}{bucket}: no key; an address on S3 is {SCHEME}bucket/key"
+        message = f"{S3_SCHEME}{bucket}: no key; an address on S3 is {S3_SCHEME}bucket/key"
     elif key.endswith("/"):
         message = f"{shown}: ends with a slash; name an object, not a folder"
     elif {".", ".."} & set(key.split("/")):

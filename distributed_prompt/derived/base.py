@@ -12,6 +12,7 @@ from distributed_prompt.caching import cached
 from distributed_prompt.characters import Characters, Stats
 from distributed_prompt.derived.separators import Tally
 from distributed_prompt.derived.walk import Range
+from distributed_prompt.errors import DepthError
 from distributed_prompt.locks import Lock
 from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.pieces import Piece, encode, width
@@ -20,6 +21,8 @@ from distributed_prompt.text.splitting import Separator
 Result = TypeVar("Result")
 
 OPEN_END = sys.maxsize
+# Each takes some six frames of Python's thousand.
+MOST_LEVELS = 100
 _KEPT_PARTS = 4
 
 
@@ -28,12 +31,29 @@ class Derived(Characters):
 
     Attributes:
         base: those at the bottom, which decide what is open, and count what is read.
+        depth: how many of such texts lie on top of each other, this one counted.
     """
 
     base: Characters
+    depth: int
 
-    def __init__(self, base: Characters) -> None:
-        """Nothing is made yet."""
+    def __init__(self, base: Characters, *others: Characters) -> None:
+        """Nothing is made yet.
+
+        Args:
+            base: what it is made of.
+            others: more of that.
+
+        Raises:
+            DepthError: that is made of others which are made of others, and so on, too often.
+        """
+        self.depth = 1 + max([each.depth for each in (base, *others) if isinstance(each, Derived)], default=0)
+        if self.depth > MOST_LEVELS:
+            message = (
+                f"more than {MOST_LEVELS} operations on a long text, each on what the one before it made: write what "
+                "they make to a file, pack that, and go on with its prompt; or replace many words with one re.sub"
+            )
+            raise DepthError(message)
         self.base = base.base if isinstance(base, Derived) else base
         self.part_size = base.part_size
         self._parts: OrderedDict[int, tuple[int, str]] = OrderedDict()

@@ -24,7 +24,7 @@ class Repeated(Derived):
 
     def __init__(self, base: Characters, text: str, length: int) -> None:
         """Take the string, which is not empty, and for whose sake it is repeated."""
-        super().__init__(base)
+        super().__init__(base.base if isinstance(base, Derived) else base)
         self._text = text
         self._length = length
 
@@ -83,7 +83,7 @@ class Joined(Derived):
 
     def __init__(self, ranges: tuple[Range, ...], times: int = 1, length: int | None = None) -> None:
         """Take the ranges, at least one, and how many characters all of it has, if that is known."""
-        super().__init__(ranges[0].characters)
+        super().__init__(*(each.characters for each in ranges))
         self._ranges = ranges
         self._times = times
         self._known_length = length

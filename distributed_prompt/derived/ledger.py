@@ -13,8 +13,8 @@ from distributed_prompt.text.parts import Part
 State = TypeVar("State")
 
 # Parts that are looked over before a pass begins.
-_FIRST_HORIZON = 16
-_LAST_HORIZON = 2**12
+FIRST_HORIZON = 16
+LAST_HORIZON = 2**12
 
 
 class Entry(NamedTuple, Generic[State]):
@@ -67,7 +67,7 @@ class Ledger(Generic[State]):
         self._is_length = is_length
         self._most = most
         self._unseen = unseen if source.characters.knows_parts else None
-        self._horizon = _FIRST_HORIZON
+        self._horizon = FIRST_HORIZON
         self._starts = array("q")
         self._befores = array("q")
         self._states: list[State] = []
@@ -167,7 +167,7 @@ class Ledger(Generic[State]):
         """Where the next part begins that need not be seen, so that nothing is decoded ahead of that in vain."""
         if self._unseen is None:
             return self._source.stop
-        parts, self._horizon = self._horizon, min(2 * self._horizon, _LAST_HORIZON)
+        parts, self._horizon = self._horizon, min(2 * self._horizon, LAST_HORIZON)
         return self._source.next_part(offset, self._unseen, parts)
 
     def _unseen_part(self, offset: int) -> int:

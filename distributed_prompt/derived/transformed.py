@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 
 from distributed_prompt.derived.base import OPEN_END, Derived
-from distributed_prompt.derived.ledger import Ledger
+from distributed_prompt.derived.ledger import FIRST_HORIZON, LAST_HORIZON, Ledger
 from distributed_prompt.derived.walk import NearPart, Range, part_at, walk
 from distributed_prompt.text.literal import Literal
 from distributed_prompt.text.parts import Part
@@ -13,9 +13,6 @@ from distributed_prompt.text.pieces import Piece, encode
 from distributed_prompt.text.transform import AnyTransform
 
 _MUCH = 16
-# Parts that are looked over before a pass begins.
-_FIRST_HORIZON = 16
-_LAST_HORIZON = 2**12
 _MOST_CHARACTERS = 2**21
 
 
@@ -72,7 +69,7 @@ class Transformed(Derived):
         entry = self._ledger.last_known(start)
         source, offset, state = entry.start, entry.before, entry.state
         lacking = self._source.characters.lacking(self._transform.origins(holding))
-        horizon = _FIRST_HORIZON
+        horizon = FIRST_HORIZON
         while offset < stop:
             kept = self._kept_length(source) if lacking and lacking(source) else 0
             if kept:
@@ -83,7 +80,7 @@ class Transformed(Derived):
             end = self._source.part_end(source, stop - offset)
             if lacking:
                 end = min(end, self._source.next_part(source, lacking, horizon))
-                horizon = min(2 * horizon, _LAST_HORIZON)
+                horizon = min(2 * horizon, LAST_HORIZON)
             part: NearPart
             begin = source
             for part in walk(self._source, source, end, self._most):

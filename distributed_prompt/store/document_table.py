@@ -11,7 +11,7 @@ from distributed_prompt.store import codec
 from distributed_prompt.store.base import Store, Table
 from distributed_prompt.store.documents import (
     BATCH_DOCUMENTS,
-    HASH_BITS,
+    NUMBER_MASK,
     Batch,
     Bounds,
     Document,
@@ -26,7 +26,6 @@ from distributed_prompt.store.documents import (
 
 _CACHED_BATCHES = 16
 _CACHED_NAME_ROWS = 16
-_NUMBER_MASK = 2**HASH_BITS - 1
 
 
 class DocumentTable:
@@ -84,7 +83,7 @@ class DocumentTable:
         first = name_entry(name, 0)
         entries = self.names(name_row(first, name_rows(self._count)))
         for entry in entries[bisect_left(entries, first) :]:
-            number = int(entry & _NUMBER_MASK)
+            number = int(entry & NUMBER_MASK)
             if entry - number != first or number >= self._count:
                 break
             if self.name(number) == name:

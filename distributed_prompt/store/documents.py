@@ -41,6 +41,7 @@ from distributed_prompt.store.base import StoreWriter, Table
 
 BATCH_DOCUMENTS = 256
 HASH_BITS = 32
+NUMBER_MASK = 2**HASH_BITS - 1
 _GROUP_BATCHES = 16
 _ROW_NAMES = 2_048
 _LEVEL = 9

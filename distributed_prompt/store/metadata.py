@@ -35,7 +35,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from distributed_prompt.errors import CorruptPackError, UnsupportedPackError
-from distributed_prompt.geometry import MAX_SHARD_SIZE, shard_count
+from distributed_prompt.geometry import MAX_CHARACTER_BYTES, MAX_SHARD_SIZE, shard_count
 from distributed_prompt.store.codec import LEVELS
 from distributed_prompt.text.pieces import encode
 
@@ -49,7 +49,6 @@ WIDTHS = (0, 1, 2, 4)
 MOST_ROWS = 64
 MOST_BYTES = 2**26
 _CODEC = "zstd"
-_MAX_CHARACTER_BYTES = 4
 _DIGESTS = ("documents_digest", "root_digest")
 _LENGTHS = struct.Struct("<QQ")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -192,7 +191,7 @@ def _wrong_counts(metadata: Metadata) -> list[str]:
     # A last line without a newline has another character.
     most_lines = newlines + (newlines < length)
     are_right = {
-        "utf8_bytes": length <= metadata.utf8_bytes <= _MAX_CHARACTER_BYTES * length,
+        "utf8_bytes": length <= metadata.utf8_bytes <= MAX_CHARACTER_BYTES * length,
         "newlines": newlines <= length,
         "lines": max(newlines, length > 0) <= metadata.lines <= most_lines,
     }

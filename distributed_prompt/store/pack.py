@@ -3,7 +3,7 @@
 from functools import partial
 
 from distributed_prompt.errors import CorruptPackError
-from distributed_prompt.geometry import SEGMENT_SHARDS, shard_characters
+from distributed_prompt.geometry import MAX_CHARACTER_BYTES, SEGMENT_SHARDS, shard_characters
 from distributed_prompt.store import codec
 from distributed_prompt.store.base import Store, Table
 from distributed_prompt.store.directory import Directory
@@ -11,8 +11,6 @@ from distributed_prompt.store.document_table import DocumentTable
 from distributed_prompt.store.metadata import Metadata, parse_metadata
 from distributed_prompt.store.ngrams import Ngrams
 from distributed_prompt.text.pieces import Piece, decode
-
-_MAX_CHARACTER_BYTES = 4
 
 
 class Pack:
@@ -101,7 +99,7 @@ class Pack:
         """The UTF-8 in a shard's blob; raises as :meth:`checked`."""
         blob = self.checked(shard, blob)
         try:
-            data = codec.decompress(blob, _MAX_CHARACTER_BYTES * self.characters(shard))
+            data = codec.decompress(blob, MAX_CHARACTER_BYTES * self.characters(shard))
         except CorruptPackError as error:
             raise self.corrupt(shard, str(error)) from error
         self._check_text(shard, data)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from distributed_prompt.caching import cached
+from distributed_prompt.geometry import MAX_CHARACTER_BYTES
 from distributed_prompt.text import grams
 from distributed_prompt.text.pieces import decode, encode
 
-_MAX_CHARACTER_BYTES = 4
 # Of longer literals no more is compared at the edge of a text than this, for all their beginnings or ends would take
 # time and memory by the square of their length.
 _EDGE = 64
@@ -119,7 +119,7 @@ class Literal:
 
     def crosses(self, before: bytes, data: bytes) -> bool:
         """Whether an occurrence begins in some UTF-8 and ends in what follows that."""
-        reach = _MAX_CHARACTER_BYTES * (len(self.text) - 1) if self.ignore_case else len(self.data) - 1
+        reach = MAX_CHARACTER_BYTES * (len(self.text) - 1) if self.ignore_case else len(self.data) - 1
         if not reach:
             return False
         tail, head = before[-reach:], data[:reach]
@@ -134,7 +134,7 @@ class Literal:
         if self.ignore_case:
             if len(self.text) > _EDGE:
                 return True
-            tail = decode(_whole_from(data[-_MAX_CHARACTER_BYTES * len(self.text) :]))
+            tail = decode(_whole_from(data[-MAX_CHARACTER_BYTES * len(self.text) :]))
             return _caseless_beginning(self.text).search(tail) is not None
         return (len(needle) > _EDGE and data[-_EDGE:] in needle) or any(
             data.endswith(needle[:last]) for last in range(1, min(_EDGE, len(needle)))
@@ -146,7 +146,7 @@ class Literal:
         if self.ignore_case:
             if len(self.text) > _EDGE:
                 return True
-            head = data[: _MAX_CHARACTER_BYTES * len(self.text)]
+            head = data[: MAX_CHARACTER_BYTES * len(self.text)]
             return _caseless_end(self.text).match(decode(_whole(head))) is not None
         return (len(needle) > _EDGE and data[:_EDGE] in needle) or any(
             data.startswith(needle[first:]) for first in range(max(1, len(needle) - _EDGE + 1), len(needle))
