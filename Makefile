@@ -6,6 +6,7 @@ BIN = $(VENV)/bin
 # Some tests take gigabytes of disk, and all of them a core.
 PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 SEED ?= $(shell date +%s)
+BUCKET ?= module
 CORPUS ?= stdlib
 COPIES ?= 1
 
@@ -45,8 +46,8 @@ cover: $(VENV)/ready ## run the tests and require branch coverage
 uncovered: $(VENV)/ready ## run the tests that cover leaves out
 	$(PYTEST) -m 'forks or thorough'
 
-shuffled: $(VENV)/ready ## run the tests in an order that SEED decides
-	$(PYTEST) --random-order-bucket=global --random-order-seed=$(SEED)
+shuffled: $(VENV)/ready ## run the tests in an order that SEED decides, with few examples; BUCKET=global mixes files as well
+	HYPOTHESIS_PROFILE=few $(PYTEST) --random-order-bucket=$(BUCKET) --random-order-seed=$(SEED)
 
 lint: $(VENV)/ready ## ruff
 	$(BIN)/ruff check .
