@@ -53,7 +53,7 @@ class _CheckedShard(NamedTuple):
 
 
 def verify(pack: Backend | str | os.PathLike[str], progress: Progress | None = None) -> Iterator[str]:
-    """Read all of a pack and compare it with all that it says about itself.
+    """Read all of a pack and compare it with all that it says about itself, while what this gives is iterated over.
 
     Args:
         pack: a backend, or the address of a pack, or of a manifest, whose packs are all read.
@@ -61,6 +61,8 @@ def verify(pack: Backend | str | os.PathLike[str], progress: Progress | None = N
 
     Raises:
         PackReadError: the system could not read the pack, which says nothing about it.
+        DPromptError: as :func:`distributed_prompt.open` of the address, a pack that is too damaged to be opened among
+            them; of the packs of a manifest each such one is a line.
 
     Yields:
         A line for each thing that is wrong, with its place. Nothing for a sound pack.
