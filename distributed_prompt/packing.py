@@ -132,8 +132,8 @@ def pack(  # noqa: PLR0913  # what a pack can be, and what many of them
         ArgumentError: a number or name is outside its range, two documents would have one name, or nothing is left.
 
     Cost: every byte read once (of files in folders that are larger than 4 MiB, twice); a few MB a core at shards of up
-    to 2**20 characters, 32 MB for the n-gram index, some 80 bytes a shard, 8 a document, and the names of one folder
-    and of all that is left out.
+    to 2**20 characters, 32 MB for the n-gram index, some 80 bytes a shard, 8 a document (in parts some
+    1,000 for each that is in one), and the names of one folder and of all that is left out.
     """
     decoding = Decoding(encoding=encoding, errors=errors, newlines=newlines)
     if level not in LEVELS:

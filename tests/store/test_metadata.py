@@ -1,7 +1,9 @@
 import dataclasses
 import hashlib
+import json
 import re
 import struct
+import sys
 from collections.abc import Mapping
 
 import pytest
@@ -64,6 +66,7 @@ def all_metadata(draw: st.DrawFn) -> Metadata:
         documents=draw(st.integers(0, 10**6)),
         documents_digest=draw(st.binary(min_size=32, max_size=32)).hex(),
         root_digest=draw(st.binary(min_size=32, max_size=32)).hex(),
+        header=draw(st.none() | st.text(max_size=20)),
     )
 
 
@@ -151,13 +154,13 @@ def test_a_newer_format_is_refused_by_its_number_before_anything_else(version: s
 @pytest.mark.parametrize("features", ["frobnication", "documents frobnication", "frobnication zebra", "Documents"])
 def test_an_unknown_feature_is_refused_by_its_name(features: str) -> None:
     unknown = next(word for word in features.split() if word != "documents")
-    with pytest.raises(UnsupportedPackError, match=rf"{re.escape(NAME)}: .*{unknown}.* newer dprompt"):
+    with pytest.raises(UnsupportedPackError, match=rf"{re.escape(NAME)}: .* uses feature '{unknown}'.* newer dprompt"):
         parse_metadata(changed(features=features), NAME)
 
 
 @pytest.mark.parametrize("codec", ["lz4", "", "ZSTD", None])
 def test_another_codec_is_refused(codec: str | None) -> None:
-    with pytest.raises(UnsupportedPackError, match=re.escape(NAME)):
+    with pytest.raises(UnsupportedPackError, match=rf"{re.escape(NAME)}: this pack uses codec {codec!r}, which"):
         parse_metadata(changed(codec=codec), NAME)
 
 
@@ -170,7 +173,8 @@ def test_a_pack_without_features_is_read() -> None:
 )
 @pytest.mark.parametrize("field", NUMBERS)
 def test_a_number_that_is_none_is_damage(field: str, value: str | None) -> None:
-    with pytest.raises(CorruptPackError, match=f"{re.escape(NAME)}: metadata: "):
+    shown = "(missing)" if value is None else value[:80]
+    with pytest.raises(CorruptPackError, match=f"{re.escape(NAME)}: metadata: {field} {re.escape(shown)} cannot be"):
         parse_metadata(changed(**{field: value}), NAME)
 
 
@@ -207,10 +211,19 @@ def test_a_format_version_that_is_none_is_refused(version: str | None) -> None:
         ("root_digest", "z" * 64),
         ("root_digest", "5a" * 31),
         ("features", None),
+        ("level", "0"),
+        ("level", "23"),
+        ("header", ""),
+        ("header", "words"),
+        ("header", "0"),
+        ("header", "1"),
+        ("header", '["words"]'),
+        ("header", "[" * 100_000),
     ],
 )
 def test_a_value_that_cannot_be_is_damage(field: str, value: str | None) -> None:
-    with pytest.raises(CorruptPackError, match=re.escape(NAME)):
+    about = r"(shards|lines)" if field in {"shard_size", "length"} else field
+    with pytest.raises(CorruptPackError, match=f"^{re.escape(NAME)}: metadata: ({field}|{about}) .* cannot be$"):
         parse_metadata(changed(**{field: value}), NAME)
 
 
@@ -261,3 +274,18 @@ def checksum_of_any(rows: Mapping[str, str]) -> str:
         return checksum(rows)
     except UnicodeEncodeError:
         return ""
+
+
+def test_the_largest_values_are_read() -> None:
+    counts = {"length": sys.maxsize, "shard_size": MAX_SHARD_SIZE, "newlines": 0, "lines": 1}
+    counts |= {"utf8_bytes": sys.maxsize, "shards": shard_count(sys.maxsize, MAX_SHARD_SIZE), "documents": sys.maxsize}
+    found = parse_metadata(changed(**{name: str(count) for name, count in counts.items()}), NAME)
+    assert {name: getattr(found, name) for name in counts} == counts
+
+
+@pytest.mark.parametrize("header", ["", "## {name}\n", "größe 😀", "\ud800", "null"])
+def test_a_header_is_a_row_only_if_there_is_one(header: str) -> None:
+    rows = create_metadata(dataclasses.replace(METADATA, header=header))
+    assert json.loads(rows["header"]) == header
+    assert parse_metadata(rows, NAME).header == header
+    assert "header" not in ROWS
