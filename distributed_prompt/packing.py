@@ -137,7 +137,7 @@ def pack(  # noqa: PLR0913  # what a pack can be, and what many of them
     """
     decoding = Decoding(encoding=encoding, errors=errors, newlines=newlines)
     if level not in LEVELS:
-        message = f"level {level}: must be from {LEVELS[0]} to {LEVELS[-1]}"
+        message = f"level {level!r}: must be from {LEVELS[0]} to {LEVELS[-1]}"
         raise ArgumentError(message)
     check_engine(store)
     check_shard_size(shard_size)
@@ -272,6 +272,9 @@ def _pack(
     progress: Progress | None = None,
 ) -> PackInfo:
     check_shard_size(shard_size)
+    if not isinstance(header, str | None):
+        message = f"header must be a str, not {type(header).__name__}"  # type: ignore[unreachable]  # for all callers
+        raise TypeError(message)
     if header is not None and not _is_encodable(header):
         message = f"header {header!r}: has lone surrogates, which no file of text can hold"
         raise ArgumentError(message)

@@ -61,6 +61,9 @@ def unpack(
 
     Cost: every shard decoded once; a few MB a core.
     """
+    if not isinstance(output, str | os.PathLike) and not hasattr(output, "write"):
+        message = f"output must be a path or a binary file, not {type(output).__name__}"
+        raise TypeError(message)
     packs = members(pack)
     if packs is not None:
         if not isinstance(output, str | os.PathLike):

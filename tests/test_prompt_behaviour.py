@@ -26,6 +26,7 @@ import pytest
 import distributed_prompt as dp
 from distributed_prompt import DistributedPrompt
 from distributed_prompt.errors import (
+    AddressError,
     ArgumentError,
     ClosedError,
     DPromptError,
@@ -861,3 +862,25 @@ def test_errors_of_the_system_have_its_numbers(tmp_path: Path) -> None:
     assert refused.value.errno == errno.ENOENT
     assert OutputError("of nothing").errno is None
     assert pickle.loads(pickle.dumps(missing.value)).errno == errno.ENOENT  # noqa: S301
+
+
+WRONG: Any = bytes  # not an object of it
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda *_: dp.open(""), AddressError, "'': an empty address"),
+        (lambda *_: dp.open("s3://"), AddressError, "^s3://: no bucket"),
+        (lambda pack, new: dp.pack(pack, new, level=WRONG), ArgumentError, "level <class 'bytes'>: must be from 1"),
+        (lambda pack, new: dp.pack(pack, new, header=WRONG), TypeError, "header must be a str, not type"),
+        (lambda pack, _: dp.unpack(pack, WRONG), TypeError, "output must be a path or a binary file, not type"),
+        (lambda pack, _: dp.push(pack, WRONG), TypeError, "an address on S3 is a str, not type"),
+    ],
+)
+def test_arguments_of_other_kinds_are_refused_by_name(
+    pack: Path, tmp_path: Path, call: Callable[[Any, Any], object], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        call(pack, tmp_path / "new")
+    assert not (tmp_path / "new").exists()

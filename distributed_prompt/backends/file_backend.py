@@ -53,6 +53,9 @@ def find_pack(path: str | os.PathLike[str]) -> Path:
         hint = f"; fetch it first: dprompt pull {shown} corpus.dprompt" if scheme == "s3" else "; fetch it first"
         message = f"{shown}: is not on this disk{hint}"
         raise AddressError(message)
+    if not os.fspath(path):
+        message = "'': an empty address; name a pack, or . for the one in this folder"
+        raise AddressError(message)
     place = Path(os.path.abspath(os.fspath(path)))  # noqa: PTH100  # Path.absolute keeps '..'
     try:
         mode = place.stat().st_mode

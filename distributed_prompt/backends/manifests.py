@@ -39,7 +39,7 @@ def manifest_at(address: str) -> str | None:
     if is_remote(address):
         # In the key of an object it is a character as any other.
         path, mark, query = (address, "", "") if address.startswith(S3_SCHEME) else address.partition("?")
-        if path.endswith("/"):
+        if path.endswith("/") and not path.endswith("://"):
             return f"{path}{MANIFEST_NAME}{mark}{query}"
         return address if path.endswith(MANIFEST_ENDING) else None
     place = Path(os.path.abspath(address))  # noqa: PTH100  # Path.absolute keeps '..'

@@ -90,6 +90,9 @@ class S3Object:
             AddressError: the address is not of this form; the message names what is wrong with it.
             ArgumentError: ``endpoint_url`` is not the URL of a server.
         """
+        if not isinstance(address, str):
+            message = f"an address on S3 is a str, not {type(address).__name__}"  # type: ignore[unreachable]
+            raise TypeError(message)
         if not address.startswith(S3_SCHEME):
             # Of other addresses, anything may be secret.
             shown = f"{address.partition('://')[0]}://…" if "://" in address else repr(address)
