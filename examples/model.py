@@ -23,7 +23,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "rlm":
         raise
-    sys.exit("the examples need the package rlms: pip install 'distributed-prompt[rlms]'")
+    sys.exit("the examples need the package rlms: pip install -e '.[rlms]'")
 
 # The examples take RLM from here, for theirs to be the line above if it is not installed.
 __all__ = ["RLM", "Transcript", "measured", "model"]

@@ -352,7 +352,7 @@ def test_looking_for_what_is_no_string_raises_the_error_of_str(make: Make, key: 
         assert outcome(lambda: key in prompt) == outcome(lambda: key in text)
 
 
-@pytest.mark.parametrize("other", [5, None, b"abc\nde", ["abc\nde"], list("abc\nde")], ids=repr)
+@pytest.mark.parametrize("other", [5, None, b"abc\nde", ["abc\nde"], list("abc\nde")], ids=lambda o: type(o).__name__)
 def test_a_prompt_equals_nothing_but_texts(make: Make, other: object) -> None:
     with make("abc\nde", 2) as prompt:
         assert prompt != other

@@ -155,4 +155,4 @@ def test_without_rlms_one_line_says_what_to_install(name: str, tmp_path: Path) -
     done = run(name, PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == "the examples need the package rlms: pip install 'distributed-prompt[rlms]'\n"
+    assert done.stderr == "the examples need the package rlms: pip install -e '.[rlms]'\n"
