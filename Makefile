@@ -107,7 +107,7 @@ soak: $(VENV)/ready ## hours: gigabytes against str, the campaigns of docs/relia
 	$(BIN)/python -m tools.stress --minutes 30
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --timeout=0
 
-mutants: $(VENV)/ready ## change the code in thousands of ways and see whether the tests notice; an hour or two
+mutants: $(VENV)/ready ## change the code in 3,200 ways and see whether the tests notice; many hours
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group mutation
 	$(BIN)/mutmut run
 	$(BIN)/mutmut export-cicd-stats

@@ -184,7 +184,8 @@ class Ranges:
             except _PassingError as error:
                 wait = max(error.pause_seconds, pause * random.uniform(0.5, 1))  # noqa: S311  # no secret
                 if attempt >= error.attempts or time.monotonic() + wait > deadline:
-                    message = f"{self.name}: {self._server()} {error}, {attempt} times"
+                    asked = f" (asked {attempt} times)" if attempt > 1 else ""
+                    message = f"{self.name}: {self._server()} {error}{asked}"
                     raise RemoteError(message) from None
                 if self._closed.wait(wait):
                     message = f"{self.name} is closed"

@@ -188,7 +188,7 @@ def _open(pack: str) -> DistributedPrompt:
 def _document(prompt: DistributedPrompt, name: str) -> DistributedPrompt:
     record = prompt.documents.record(name)
     if record is None:
-        message = f"document {name!r}: PACK has none of this name; dprompt ls lists them"
+        message = f"document {name!r}: the pack has none of this name; dprompt ls lists them"
         raise ArgumentError(message)
     return prompt.view(record.start, record.stop)
 

@@ -174,7 +174,7 @@ class SqliteStore(Store):
             return PackReadError(f"{self.name}: {where}: {error}")
         if isinstance(error, UnicodeDecodeError):
             return CorruptPackError(f"{self.name}: {where}: is no blob, and no text either")
-        return CorruptPackError(f"{self.name}: {where}: {error}")
+        return CorruptPackError(f"{self.name}: {where}: damaged ({error})")
 
     def metadata(self) -> dict[str, str]:
         """See the contract."""
