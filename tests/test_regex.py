@@ -996,3 +996,14 @@ def test_a_function_is_called_for_matches_of_the_text_alone(lazy: bool) -> None:
 
     assert str(prompt_re.sub("x*", note, prompt_of("abc xyz", 2, lazy=lazy))) == "1a2b3c4 56y7z8"
     assert seen == [("abc xyz", match.span()) for match in re.finditer("x*", "abc xyz")]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 49, 50, 51])
+@pytest.mark.parametrize("template", ["<>", r"<\1>", ""])
+def test_a_lazy_substitution_ends_after_so_many_matches(count: int, template: str) -> None:
+    text = "ab " * 50
+    prompt = prompt_of(text, 4)
+    prompt.view_threshold = 0
+    found = prompt_re.sub("(a)b", template, prompt, count=count)
+    assert isinstance(found, DistributedPrompt)
+    assert "".join(found) == re.sub("(a)b", template, text, count=count)
