@@ -6,6 +6,8 @@ import pytest
 
 from distributed_prompt import DistributedPrompt
 
+pytestmark = pytest.mark.thorough
+
 
 def mapped(text: str, shard_size: int, method: str) -> str:
     prompt = DistributedPrompt.from_text(text, shard_size=shard_size)
