@@ -276,3 +276,14 @@ def test_small_shards_and_few_shards_are_not_indexed(tmp_path: Path, monkeypatch
     dp.pack(tmp_path / "a", tmp_path / "a.dprompt", shard_size=1000, overwrite=True)
     with pytest.raises(dp.DPromptError, match="too small for an index"):
         dp.add_index(tmp_path / "a.dprompt")
+
+
+@pytest.mark.parametrize("method", ["upper", "swapcase", "casefold", "title", "capitalize", "lower"])
+@pytest.mark.parametrize("word", ["xyz stra\u00dfen", "wxy\ufb03xy", "xyz\u0149wxy", "abc\u212adef", "abc\u0130def"])
+def test_what_a_case_mapping_makes_of_one_letter_is_found_in_what_it_makes(method: str, word: str) -> None:
+    text = "aaaa bbbb cccc dddd " * 30
+    text = text[:310] + word + text[310:]
+    for needle in (getattr(word, method)()[-6:], getattr(word, method)()[2:8]):
+        made = getattr(text, method)()
+        assert getattr(indexed(text, 50), method)().find(needle) == made.find(needle)
+        assert getattr(indexed(text, 50), method)().count(needle) == made.count(needle)
