@@ -1,9 +1,10 @@
 """Texts as consecutive pieces of UTF-8."""
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from distributed_prompt.text.pieces import Piece, decode, encode, width
+from distributed_prompt.text.pieces import Piece, decode, encode, encode_bytes, width
 from tests.strategies import cut_anywhere, texts
 
 
@@ -63,3 +64,11 @@ def test_cutting_all_pieces_at_both_ends_is_slicing_the_whole(data: st.DataObjec
 def test_a_piece_that_is_wanted_whole_is_not_copied() -> None:
     piece = Piece(5, 3, b"abc")
     assert piece.cut(0, 100) is piece
+
+
+def test_surrogates_that_stand_for_bytes_are_these_and_others_stay_what_they_are() -> None:
+    assert encode_bytes("a\udc80\udcff\ud800\udc7f\udfff\u00e9") == (
+        b"a\x80\xff" + "\ud800\udc7f\udfff\u00e9".encode("utf-8", "surrogatepass")
+    )
+    with pytest.raises(UnicodeDecodeError):
+        b"\xff".decode("utf-8", "distributed_prompt.bytes")
