@@ -1,11 +1,12 @@
 """What fuzzing has found, or is of interest, comes out right again; and each target runs."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from tools.fuzz import TARGETS, campaign, replay
+from tools.fuzz import TARGETS, campaign, main, replay
 
 CORPUS = Path(__file__).parent / "fuzz_corpus"
 
@@ -26,3 +27,12 @@ def test_a_second_of_a_target_finds_nothing(target: str, tmp_path: Path) -> None
     result = campaign(target, 20_240_229, 1, tmp_path)
     assert [path.read_text() for path in result.failures] == []
     assert result.cases
+
+
+@pytest.mark.thorough
+def test_without_a_target_all_are_attacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fuzz", "--seconds", "0.2", "--save", str(tmp_path)])
+    assert main() == 0
+    assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == list(TARGETS)

@@ -803,8 +803,8 @@ def replay(path: Path) -> None:
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("target", nargs="?", choices=TARGETS)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("target", nargs="?", choices=TARGETS, help="what is attacked; everything, one after the other")
+    parser.add_argument("--seconds", type=float, default=60, help="for each target")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", type=Path, default=Path(), help="the folder for what failed")
     parser.add_argument("--replay", type=Path, help="a file that was saved")
@@ -813,16 +813,17 @@ def main() -> int:
     if arguments.replay:
         replay(arguments.replay)
         return 0
-    if arguments.target is None:
-        parser.error("name a target, or a file to --replay")
     if arguments.work:
         work(arguments.target, arguments.seed, arguments.seconds, arguments.work)
         return 0
-    cases, failures = campaign(arguments.target, arguments.seed, arguments.seconds, arguments.save)
-    print(f"{arguments.target}: {cases:,} cases, {len(failures)} kinds of failures")
-    for path in failures:
-        print(f"  {path}: {json.loads(path.read_text())['error'].strip().rpartition(chr(10))[2][:300]}")
-    return 1 if failures else 0
+    failed = False
+    for target in [arguments.target] if arguments.target else TARGETS:
+        cases, failures = campaign(target, arguments.seed, arguments.seconds, arguments.save)
+        print(f"{target}: {cases:,} cases, {len(failures)} kinds of failures", flush=True)
+        for path in failures:
+            print(f"  {path}: {json.loads(path.read_text())['error'].strip().rpartition(chr(10))[2][:300]}")
+        failed = failed or bool(failures)
+    return int(failed)
 
 
 if __name__ == "__main__":
