@@ -31,13 +31,13 @@ def template_parts(pattern: "re.Pattern[str]", template: str) -> tuple[str | int
     match = re.match(f".(?={groups})", "".join(marks), re.DOTALL)
     parts: list[str | int] = []
     start = 0
-    expanded = match.expand(template) if match else ""
+    shown = match.expand(template) if match else ""
     numbers = {mark: number for number, mark in enumerate(marks)}
-    for at, character in enumerate(expanded):
+    for at, character in enumerate(shown):
         if character in numbers:
-            parts += [expanded[start:at], numbers[character]]
+            parts += [shown[start:at], numbers[character]]
             start = at + 1
-    return tuple(part for part in (*parts, expanded[start:]) if part != "")
+    return tuple(part for part in (*parts, shown[start:]) if part != "")
 
 
 def expanded(match: Any, parts: tuple[str | int, ...]) -> str:
