@@ -833,7 +833,7 @@ def test_a_limit_that_is_none_is_refused_and_changes_nothing(pack: Path, limit: 
     descriptors = len([*Path("/proc/self/fd").iterdir()])
     with pytest.raises(error, match="cache_bytes"):
         dp.open(pack, cache_bytes=limit)
-    assert len([*Path("/proc/self/fd").iterdir()]) == descriptors
+    assert len([*Path("/proc/self/fd").iterdir()]) <= descriptors  # what others left may go meanwhile
     with dp.open(pack) as prompt:
         for name in ("view_threshold", "image_limit"):
             before = getattr(prompt, name)
