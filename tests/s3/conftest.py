@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -21,10 +22,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def s3_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def s3_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """Starts a server by its name, once in all of this process's tests, in whatever order they come."""
+    with contextlib.ExitStack() as running:
+        yield cache(lambda name: running.enter_context(start(name, tmp_path_factory.mktemp(name))))
+
+
+@pytest.fixture(scope="session")
+def s3_server(request: pytest.FixtureRequest, s3_servers: Callable[[str], Server]) -> Server:
     """A server for all of this process's tests."""
-    with start(request.param, tmp_path_factory.mktemp(request.param)) as server:
-        yield server
+    return s3_servers(request.param)
 
 
 @pytest.fixture
