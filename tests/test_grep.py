@@ -334,6 +334,13 @@ def test_patterns_that_nothing_is_known_of_are_searched_line_by_line(monkeypatch
         assert selected(prompt, LinePattern("[ab](?=b)")) == as_selected(lines_of(parts, "", re.compile("[ab](?=b)")))
 
 
+@pytest.mark.parametrize("pattern", ["[ac](?!b)", "([ac](?!b))", "(?:x|[ac](?!b))+", "[ac]$", "(?:[ac](?=$))"])
+def test_a_line_that_a_document_ends_in_is_searched_without_the_next_document(pattern: str) -> None:
+    parts = [("", "xa"), ("", "bx\n")]
+    with prompt_of(parts) as prompt:
+        assert selected(prompt, LinePattern(pattern)) == as_selected(lines_of(parts, "", re.compile(pattern)))
+
+
 def test_progress_ends_at_the_end() -> None:
     calls: list[tuple[int, int | None]] = []
     with prompt_of([("", "a\nb\n"), ("", "c")]) as prompt:

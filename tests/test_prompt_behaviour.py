@@ -682,6 +682,15 @@ def test_a_slice_decodes_nothing_the_second_time(prompt: DistributedPrompt) -> N
     assert (stats.hits, stats.misses, stats.decoded_shards, stats.decoded_bytes) == (3, 3, 3, 300)
 
 
+@pytest.mark.parametrize("name", ["find", "index", "rfind", "rindex"])
+def test_what_was_found_is_read_without_decoding_it_again(
+    prompt: DistributedPrompt, pattern_text: str, name: str
+) -> None:
+    needle = pattern_text[450:460]
+    assert decoded_by(prompt, lambda: getattr(prompt, name)(needle)) >= 1
+    assert decoded_by(prompt, lambda: prompt[440:470]) == 0
+
+
 def test_a_slice_with_a_step_decodes_the_shards_that_hold_its_characters(prompt: DistributedPrompt) -> None:
     assert decoded_by(prompt, lambda: prompt[50:1000:300]) == 4
     assert decoded_by(prompt, lambda: prompt[1550:50:-500]) == 3

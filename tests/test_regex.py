@@ -1007,3 +1007,10 @@ def test_a_lazy_substitution_ends_after_so_many_matches(count: int, template: st
     found = prompt_re.sub("(a)b", template, prompt, count=count)
     assert isinstance(found, DistributedPrompt)
     assert "".join(found) == re.sub("(a)b", template, text, count=count)
+
+
+def test_a_lazy_split_at_matches_longer_than_any_first_glance() -> None:
+    text = "x" + "a" * 5_000 + "by" + "a" * 3_000 + "z"
+    prompt = prompt_of(text, 1_000)
+    prompt.view_threshold = 0
+    assert list(prompt_re.split("a+b", prompt)) == re.split("a+b", text)

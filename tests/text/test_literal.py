@@ -89,3 +89,45 @@ def test_companions_that_are_no_ascii_are_found_in_any_case() -> None:
     literal = Literal("K", True, (Literal("\u00e9", True),))  # noqa: FBT003  # ignoring case
     for line, is_found in (("\u212a \u00c9", True), ("k e", False)):
         assert literal.occurs_in(encode(f"\n{line}\n")) == is_found
+
+
+@given(text=LINES, word=st.sampled_from(["a", "ab", "XX"]), others=st.lists(st.tuples(needles("abX"), st.booleans())))
+@pytest.mark.parametrize("ignore_case", [False, True])
+def test_nothing_is_overlooked_where_case_matters_for_some_only(
+    text: str, word: str, others: list[tuple[str, bool]], *, ignore_case: bool
+) -> None:
+    companions = tuple(Literal(other, ignored) for other, ignored in others if other)
+    literal = Literal(word, ignore_case, companions)
+    assert literal.occurs_in(encode(text)) >= bool(literal.positions(text))
+
+
+@pytest.mark.parametrize("ignored", [(True, False), (False, True)])
+def test_case_matters_for_the_literal_or_for_its_companion(ignored: tuple[bool, bool]) -> None:
+    literal = Literal("error", ignored[0], (Literal("timeout", ignored[1]),))
+    line = f"{'ERROR' if ignored[0] else 'error'} {'TIMEOUT' if ignored[1] else 'timeout'}"
+    assert literal.positions(f"\n{line}\n") == [1]
+    assert literal.occurs_in(encode(f"\n{line}\n"))
+
+
+@given(data=ANY, needle=st.text("ab\u00e9", min_size=1, max_size=5))
+def test_only_what_goes_on_may_begin_or_end_in_a_text(data: str, needle: str) -> None:
+    literal = Literal(needle)
+    inner = range(1, len(needle))
+    assert literal.may_begin_in(encode(data)) == any(data.endswith(needle[:last]) for last in inner)
+    assert literal.may_end_in(encode(data)) == any(data.startswith(needle[first:]) for first in inner)
+
+
+def test_long_literals_neither_begin_nor_end_in_what_has_nothing_of_them() -> None:
+    literal = Literal("ab" * 40)
+    assert not literal.may_begin_in(b"xyz")
+    assert not literal.may_end_in(b"xyz")
+
+
+@pytest.mark.parametrize(("upper", "lower"), ["Aa", "\u00c9\u00e9", "\u1e00\u1e01", "\U00010400\U00010428"])
+def test_a_whole_character_at_the_edge_of_a_text_counts(upper: str, lower: str) -> None:
+    literal = Literal(f"x{lower}y", ignore_case=True)
+    assert literal.may_end_in(encode(f"{upper}Y"))
+    assert literal.may_begin_in(encode(f"X{upper}"))
+    literal = Literal(f"x{lower}", ignore_case=True)
+    assert literal.may_end_in(encode(upper))
+    assert literal.crosses(b"X", encode(upper))
