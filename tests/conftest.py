@@ -6,9 +6,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.strategies import PATTERN_TEXT
+from tests.strategies import CI_EXAMPLES, PATTERN_TEXT
 
-settings.register_profile("ci", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", max_examples=CI_EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("few", settings.get_profile("ci"), max_examples=5)
 settings.register_profile("soak", settings.get_profile("ci"), max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from string import ascii_lowercase
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from distributed_prompt.text.pieces import Piece, encode
 
+CI_EXAMPLES = 25
 SMALL_SHARD_SIZES = (1, 2, 3, 7)
 DENSE = "ab\n"
 CASED = (
@@ -32,6 +34,12 @@ texts: st.SearchStrategy[str] = st.one_of(
 )
 cased_texts: st.SearchStrategy[str] = st.text(CASED, max_size=40)
 full_texts: st.SearchStrategy[str] = texts.filter(bool)
+
+
+def examples(count: int, *, at_soak: int = 1) -> settings:
+    """So many examples where others have CI's 25; with fewer the same share, with many so many times theirs."""
+    usual = settings().max_examples
+    return settings(max_examples=max(count, at_soak * usual) if usual >= CI_EXAMPLES else count * usual // CI_EXAMPLES)
 
 
 def shard_sizes(text: str) -> st.SearchStrategy[int]:

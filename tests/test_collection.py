@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
@@ -31,7 +31,7 @@ from distributed_prompt.manifest import Manifest
 from distributed_prompt.opening import entry_of
 from distributed_prompt.text.literal import Literal
 from tests.inside import Indexed, set_segments
-from tests.strategies import outcome
+from tests.strategies import examples, outcome
 
 SIZES = (1, 2, 3, 7, 64, 100)
 LENGTHS = (0, 0, 1, 2, 3, 62, 63, 64, 65, 130, 500)
@@ -51,7 +51,7 @@ LETTERS = (
 
 
 # An example is some hundred calls.
-FEW = settings(max_examples=max(20, settings.default.max_examples // 3) if settings.default else 20)
+FEW = examples(20)
 
 
 class Case(NamedTuple):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
@@ -25,6 +25,7 @@ from distributed_prompt.errors import ArgumentError
 from distributed_prompt.grep import LinePattern, matches, matching_line_counts, matching_lines, with_context
 from distributed_prompt.prompt import DistributedPrompt
 from distributed_prompt.text import within_lines
+from tests.strategies import examples
 from tests.test_documents import Parts, modelled, prompt_of, small_batches
 
 COMMAND = [sys.executable, "-m", "distributed_prompt"]
@@ -181,7 +182,7 @@ patterns = (
 # What is selected
 
 
-@settings(max_examples=600)
+@examples(600)
 @given(
     parts_of_texts,
     st.sampled_from(["", "", "a", "tail\n"]),
@@ -233,7 +234,7 @@ def test_fixed_strings_are_literals(parts: Parts, literal: str, shard_size: int,
         assert selected(prompt, pattern) == as_selected(lines_of(parts, "", compiled))
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(parts_of_texts, patterns, st.sampled_from(SHARD_SIZES), st.sampled_from([1, 3, 8]))
 @example([("", "ab"), ("", "aba\n")], "aba", 1, 3)
 def test_passages_of_any_size_and_long_lines_change_nothing(
@@ -298,7 +299,7 @@ def context_model(lines: list[Expected], before: int, after: int) -> list[tuple[
     return shown
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(parts_of_texts, patterns, st.integers(0, 2), st.integers(0, 2), st.sampled_from(SHARD_SIZES))
 @example([("a\nb\na", "a")], "[ab]$", 0, 2, 1)
 @example([("c\na\nb\n", "")], "b", 2, 0, 1)

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
@@ -19,6 +19,7 @@ from distributed_prompt.inputs import Inputs, LeftOut
 from distributed_prompt.selection import Selection
 from distributed_prompt.sources import TextSource
 from tests.byte_sources import write_shard_folder
+from tests.strategies import examples
 
 AWKWARD = ("a", "a.b", "a-b", "a0", "a b", "ab", "A", "é", "日", "\U0001f600", "\uffff", "-", "~", ".a", "a\nb", "\\")
 ANY_NAMES = st.binary(min_size=1, max_size=4).map(os.fsdecode)
@@ -66,7 +67,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # Order and names
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.sets(names, max_size=12))
 @example({"a", "a.b", "a-b", "a0", "b/x"})
 @example({"a/b", "a.b", "a-b", "a0", "a/b0", "a/c/d", "a!"})
@@ -84,7 +85,7 @@ def test_the_order_of_a_folder_is_that_of_whole_names(
         assert b"tree/" + b"".join(source.portions()) == os.fsencode(source.name)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(st.sets(names, max_size=5), min_size=2, max_size=3), st.sets(parts, max_size=3))
 def test_several_arguments_are_merged_in_the_order_of_whole_names(
     tmp_path_factory: pytest.TempPathFactory, folders: list[set[str]], files: set[str]
@@ -337,7 +338,7 @@ def test_a_selection_takes_what_its_patterns_say(pieces: list[str], include: lis
         assert not selection.takes(name)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.sets(st.sampled_from(["a/b", "a/a.md", "b/a/b", "x.md", "b/c/d/e.md", "c"])), patterns, patterns)
 def test_of_a_folder_what_is_selected_is_taken(
     tmp_path_factory: pytest.TempPathFactory, files: set[str], include: list[str], exclude: list[str]

@@ -20,7 +20,7 @@ from random import Random
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
@@ -30,7 +30,7 @@ from distributed_prompt.derived.base import MOST_LEVELS
 from distributed_prompt.errors import ClosedError, CorruptPackError, DepthError, MaterialiseError
 from distributed_prompt.images import MATERIALISE_LIMIT
 from distributed_prompt.sequences import LazySequence
-from tests.strategies import SMALL_SHARD_SIZES, bounds, needles, shard_sizes
+from tests.strategies import SMALL_SHARD_SIZES, bounds, examples, needles, shard_sizes
 
 # Case-ignorable ones, cased ones that are so too, what grows, every kind of white space, halves of pairs.
 pytestmark = pytest.mark.thorough
@@ -190,7 +190,7 @@ def list_questions(draw: st.DrawFn, items: list[str]) -> Callable[[Any], object]
 
 
 @given(data=st.data(), text=attacked, threshold=st.sampled_from([0, 0, 1, 5]))
-@settings(max_examples=4 * (settings.default.max_examples if settings.default else 100))
+@examples(100, at_soak=4)
 def test_any_chain_of_operations_gives_what_str_gives(data: st.DataObject, text: str, threshold: int) -> None:
     before, behind = data.draw(st.sampled_from([("", ""), ("\u03a3", "\u03a3"), ("a\r", "\nb"), (" ", " ")]))
     whole = before + text + behind

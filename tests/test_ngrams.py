@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
@@ -19,6 +19,7 @@ from distributed_prompt.store.base import Table
 from distributed_prompt.text import grams
 from distributed_prompt.text.literal import Literal
 from tests.inside import Indexed, set_segments, shards_of
+from tests.strategies import examples
 
 SIZES = (4, 5, 7, 16, 64)
 WORDS = (
@@ -141,7 +142,7 @@ PIECES = (
 )
 
 
-@settings(max_examples=4 * (settings.default.max_examples if settings.default else 100))
+@examples(100, at_soak=4)
 @given(
     texts,
     st.sampled_from((*SIZES, 300)),

@@ -22,7 +22,7 @@ from typing import Any
 import lmdb
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
@@ -36,6 +36,7 @@ from distributed_prompt.store import ngrams as stored
 from distributed_prompt.store.base import Table
 from distributed_prompt.text.literal import Literal
 from tests.inside import Indexed, set_segments, shards_of
+from tests.strategies import examples
 
 pytestmark = pytest.mark.thorough
 SEGMENT = 16
@@ -115,7 +116,7 @@ def assert_searches_agree(prompt: Any, text: str, needle: str, dice: random.Rand
     assert prompt.find_many(many, start, stop) == {each: text.find(each, start, stop) for each in many}
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(cases())
 def test_views_sums_and_lowered_texts_are_searched_as_str_is(case: tuple[str, int, str, random.Random]) -> None:
     text, size, needle, dice = case
@@ -134,7 +135,7 @@ def test_views_sums_and_lowered_texts_are_searched_as_str_is(case: tuple[str, in
         assert_searches_agree(made, real, needle.lower(), dice)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(cases(), st.sampled_from([-1, 0, 1, 2]), st.sampled_from(["", "x", "<>", "longer", "i\u0307"]))
 def test_what_is_cut_and_replaced_is_what_str_makes(
     case: tuple[str, int, str, random.Random], count: int, new: str

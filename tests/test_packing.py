@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
@@ -21,6 +21,7 @@ from distributed_prompt.errors import (
 )
 from distributed_prompt.packing import PackInfo, ingest_output
 from distributed_prompt.store.documents import Document
+from tests.strategies import examples
 
 READ_SIZES = (1, 2, 3, 7, 2**18)
 CODECS = (
@@ -92,7 +93,7 @@ def assert_text(pack: Path, text: str) -> None:
         assert len(prompt) == len(text)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(texts, st.sampled_from(CODECS), st.sampled_from(READ_SIZES), st.sampled_from([1, 2, 5, 1000]))
 @example("日本語テキスト", "utf-7", 2**18, 2)
 @example("日本語", "utf-7", 1, 1000)
@@ -121,7 +122,7 @@ def test_what_open_reads_is_packed_and_every_byte_comes_back_where_the_pack_says
         assert unpacked(pack, lossy=True) == expected.encode()
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     st.one_of(st.binary(max_size=20), texts.map(str.encode)),
     st.sampled_from(["utf-8", "utf-16", "utf-16-le", "shift_jis", "ascii", "cp1252"]),
@@ -452,7 +453,7 @@ def test_names_of_any_bytes_are_packed(tmp_path: Path) -> None:
     assert only_document(Path(info.path)).name == source.name
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.text(max_size=30), st.sampled_from([1, 2, 5, 1000]))
 @example("\ud800\udc00\udc80", 1)
 @example("", 1)

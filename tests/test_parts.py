@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
 from distributed_prompt.cli import main
 from distributed_prompt.errors import ArgumentError, NoDocumentError, OutputExistsError, UndecodableError
+from tests.strategies import examples
 
 FILES = {
     "a.md": b"# first\r\nline without an end",
@@ -118,7 +119,7 @@ def test_parts_that_are_no_text_are_no_packs(tmp_path: Path) -> None:
     assert assert_same(corpus, tmp_path, part_bytes=1).packs == 2
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.integers(0, 2**40))
 def test_any_files_in_any_parts_are_the_text_of_one_pack(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     dice = random.Random(seed)  # noqa: S311  # no secret

@@ -17,7 +17,7 @@ from itertools import islice, product
 from typing import Any
 
 import pytest
-from hypothesis import assume, event, given, settings
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 import distributed_prompt.re as prompt_re
@@ -26,11 +26,11 @@ from distributed_prompt.text import hits, windows
 from distributed_prompt.text.reach import reach
 from distributed_prompt.text.required import requirements
 from tests.inside import Indexed
-from tests.strategies import outcome, shard_sizes
+from tests.strategies import examples, outcome, shard_sizes
 
 FUNCTIONS = ("search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn")
 # Five times as many examples as the profile says, and 500 at least.
-MANY = settings(max_examples=max(500, 5 * settings.default.max_examples) if settings.default else 500)
+MANY = examples(500, at_soak=5)
 
 
 def prompt_of(text: str, shard_size: int, *, lazy: bool = False, margins: tuple[int, int] = (0, 0)) -> Any:

@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
@@ -18,7 +18,7 @@ from distributed_prompt import shards as shards_module
 from distributed_prompt.errors import ArgumentError, ClosedError
 from distributed_prompt.regex_regions import SentMatch, joined
 from distributed_prompt.text import windows
-from tests.strategies import needles, outcome, texts
+from tests.strategies import examples, needles, outcome, texts
 from tests.test_regex import cases, check_call, impatient, offsets, prompt_of
 
 
@@ -54,7 +54,7 @@ def pool() -> Iterator[Executor]:
         yield made
 
 
-MANY = settings(max_examples=max(100, settings.default.max_examples) if settings.default else 100)
+MANY = examples(100)
 
 
 def with_executor(name: str, executor: Executor, *bounds: int) -> Callable[[Any, Any], object]:

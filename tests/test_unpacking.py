@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
@@ -33,6 +33,7 @@ from distributed_prompt.store.documents import Document
 from distributed_prompt.store.engines import ENGINES, create_store
 from distributed_prompt.store.pack_writer import PackWriter, encode_shard
 from distributed_prompt.unpacking import check_name
+from tests.strategies import examples
 
 TEXT = "日本語 first\r\nsecond é\rthird 😀 line\0\n\ufeff" * 200
 EXACT = [
@@ -103,7 +104,7 @@ def test_every_byte_comes_back(tmp_path: Path, encoding: str, errors: str, data:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "in.txt", "out.dprompt"]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.binary(max_size=60), st.sampled_from([1, 2, 3, 100]))
 @example(b"\xed\xb2\x80\xed\xa0\x80\x80", 1)
 def test_any_bytes_come_back_when_kept(tmp_path_factory: pytest.TempPathFactory, data: bytes, shard_size: int) -> None:
@@ -394,7 +395,7 @@ def two(tmp_path: Path) -> Path:
     return forged(tmp_path / "two.dprompt", [("t/a", b"first"), ("t/sub/b", b"second")])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.dictionaries(tree_names, file_contents, min_size=1, max_size=8).map(without_clashes),
     st.sampled_from(ENGINES),
@@ -428,7 +429,7 @@ def test_a_folder_comes_back_byte_for_byte(
     assert sorted(path.name for path in base.iterdir()) == ["copy", "out.dprompt", "tree"]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     st.dictionaries(tree_names, st.text(max_size=20), min_size=1, max_size=5),
     st.sampled_from(["utf-16", "utf-8-sig", "utf-7", "gb18030", "utf-32-be"]),
@@ -1003,7 +1004,7 @@ def test_a_name_is_refused_unless_it_leads_to_a_place_below_the_folder(name: str
             check_name(name)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.lists(
         st.lists(

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from distributed_prompt.backends import ranges
@@ -23,6 +23,7 @@ from distributed_prompt.backends.page_cache import PageCache
 from distributed_prompt.errors import CorruptPackError, OutputError, PackChangedError
 from distributed_prompt.prompt import DistributedPrompt
 from tests.s3.test_http import MODIFIED, Answer, Handler, Sample, WebServer, make, ranged
+from tests.strategies import examples
 
 PAGE = 4_096
 BUDGET = 2**22
@@ -110,7 +111,7 @@ def test_the_last_page_may_be_short(folder: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 5)), max_size=20))
-@settings(max_examples=40)
+@examples(40)
 def test_what_is_there_is_what_was_put(tmp_path_factory: pytest.TempPathFactory, puts: list[tuple[int, int]]) -> None:
     cache = bound(tmp_path_factory.mktemp("pages"))
     expected: dict[int, bytes] = {}

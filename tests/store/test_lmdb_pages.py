@@ -11,11 +11,12 @@ from pathlib import Path
 
 import lmdb
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from distributed_prompt.errors import CorruptPackError, UnsupportedPackError
 from distributed_prompt.store.lmdb_pages import Meta, Tree, TreeReader, is_lmdb, read_meta
+from tests.strategies import examples
 
 PAGE = 4_096
 BRANCH, LEAF, OVERFLOW, META = 1, 2, 4, 8
@@ -142,7 +143,7 @@ any_value = st.one_of(
     stop=any_key | st.none(),
 )
 @example(rows={}, commits=1, start=b"", stop=None)
-@settings(max_examples=60)
+@examples(60)
 def test_any_rows_are_read_as_lmdb_wrote_them(rows: Rows, commits: int, start: bytes, stop: bytes | None) -> None:
     pages, tree = opened(build(rows, commits=commits))
     expected = sorted(rows.items())
@@ -689,7 +690,7 @@ def test_what_has_no_magic_is_not_lmdb(head: bytes) -> None:
     places=st.lists(st.tuples(st.integers(0, 2**30), st.integers(0, 255)), min_size=1, max_size=4),
     in_tree=st.booleans(),
 )
-@settings(max_examples=300)
+@examples(300)
 def test_damage_gives_rows_or_errors_of_ours(depth: int, places: list[tuple[int, int]], in_tree: bool) -> None:  # noqa: FBT001
     """A value may be wrong, the rest of a pack has checksums; keys and kinds of errors never."""
     data, rows = deep(depth)

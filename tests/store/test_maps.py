@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import distributed_prompt as dp
@@ -23,6 +23,7 @@ from distributed_prompt.store.pack import Pack
 from distributed_prompt.store.places import byte_ranges, create_places, leaf_ranges, parse_places
 from distributed_prompt.store.sqlite_store import SqliteStore
 from distributed_prompt.store.sqlite_writer import SqliteWriter
+from tests.strategies import examples
 
 PAGE = 4_096
 INTERIOR, LEAF = 5, 13
@@ -267,7 +268,7 @@ def test_a_name_is_found_by_reading_what_was_told_of(documents: Sample) -> None:
 
 
 @given(st.lists(st.integers(0, 40) | st.integers(3_900, 4_400) | st.integers(0, 90_000), max_size=40))
-@settings(max_examples=40)
+@examples(40)
 def test_ranges_hold_all_pages_of_rows_of_any_sizes(tmp_path_factory: pytest.TempPathFactory, sizes: list[int]) -> None:
     path = tmp_path_factory.mktemp("rows") / "pack"
     writer = SqliteWriter(str(path), "pack")

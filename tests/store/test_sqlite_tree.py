@@ -6,13 +6,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from distributed_prompt.store import sqlite_tree
 from distributed_prompt.store.base import Table
 from distributed_prompt.store.sqlite_tree import PageFile, TableWriter, local_bytes, varint
 from distributed_prompt.store.sqlite_writer import SqliteWriter
+from tests.strategies import examples
 
 PAGE = 4_096
 TABLES = (Table.SHARDS, Table.DIRECTORY, Table.NGRAMS, Table.MAPS)
@@ -32,7 +33,7 @@ def read(path: Path) -> tuple[dict[str, dict[int, bytes]], dict[str, str]]:
         return rows, dict(connection.execute("SELECT name, value FROM metadata").fetchall())
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(
     puts=st.lists(st.tuples(st.sampled_from(TABLES), st.integers(1, 2**40), SIZES), max_size=120),
     header=st.integers(0, 20_000),
