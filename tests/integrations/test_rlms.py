@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -262,11 +263,17 @@ OTHER_CELLS = {
 }
 
 
-@pytest.fixture(scope="module", params=ENVIRONMENTS)
-def session(request: pytest.FixtureRequest, rlms: Any, corpus: Corpus) -> Run:
-    """All of the cells, one after the other."""
+@pytest.fixture(scope="module")
+def sessions(rlms: Any, corpus: Corpus) -> Callable[[str], Run]:
+    """All of the cells, one after the other, once in each environment, in whatever order its tests come."""
     cells = [*CELLS.values(), *OTHER_CELLS.values()]
-    return complete(rlms, context_of(corpus), cells, environment=request.param)
+    return cache(lambda environment: complete(rlms, context_of(corpus), cells, environment=environment))
+
+
+@pytest.fixture(params=ENVIRONMENTS)
+def session(request: pytest.FixtureRequest, sessions: Callable[[str], Run]) -> Run:
+    """All of the cells in one environment."""
+    return sessions(request.param)
 
 
 def result_of(session: Run, name: str) -> dict[str, Any]:
