@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import random
 import re
 import shutil
@@ -25,10 +26,12 @@ MODULES = ("argparse.py", "heapq.py", "textwrap.py", "json/decoder.py", "csv.py"
 CHARACTERS = 250_000
 PAGE = 4_096
 SEED = 20_240_229
-FLIPS = 500
-STRUCTURAL_FLIPS = 500
-TRIPLE_FLIPS = 300
-DOCUMENT_FLIPS = 100
+# The fault campaign flips bits of thousands of packs.
+MORE = 5 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 1
+FLIPS = 200 * MORE
+STRUCTURAL_FLIPS = 200 * MORE
+TRIPLE_FLIPS = 100 * MORE
+DOCUMENT_FLIPS = 50 * MORE
 PLACE = re.compile(
     r"\b(shard \d|directory|documents?|metadata|shards|header|table '|"
     r"tree \d|page \d|row \d|freelist|rootpage|\w+ ?DB\b)",
@@ -390,7 +393,7 @@ class DamageContract(ABC):
             assert backend.pack.store.engine == self.engine
 
     @pytest.mark.thorough
-    @pytest.mark.timeout(100)
+    @pytest.mark.timeout(300)
     def test_no_flipped_bit_gives_wrong_text(
         self, sound: SoundText, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -399,7 +402,7 @@ class DamageContract(ABC):
         assert counts["read errors, reported"] > FLIPS // 3
 
     @pytest.mark.thorough
-    @pytest.mark.timeout(100)
+    @pytest.mark.timeout(300)
     def test_no_flipped_bit_of_the_trees_gives_wrong_text(
         self, sound: SoundText, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -409,7 +412,7 @@ class DamageContract(ABC):
         assert counts["read errors, reported"] > STRUCTURAL_FLIPS // 4
 
     @pytest.mark.thorough
-    @pytest.mark.timeout(100)
+    @pytest.mark.timeout(300)
     def test_no_three_flipped_bits_give_wrong_text(
         self, sound: SoundText, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -296,7 +296,7 @@ WAYS = (
 
 @pytest.mark.thorough
 @each_engine
-@pytest.mark.parametrize("shard_size", [7, 131_072])
+@pytest.mark.parametrize("shard_size", [70, 131_072])
 def test_packs_of_very_many_documents_grow_to_the_pack_that_packing_everything_makes(
     many: list[Path], tmp_path: Path, engine: str, shard_size: int
 ) -> None:

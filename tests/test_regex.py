@@ -687,6 +687,7 @@ def test_what_a_match_needs_is_read_off_the_pattern() -> None:
     assert needs("(err)(?:or)?.*(?:fatal|panic)") == {(("err", ()),), (("fatal", ("err",)), ("panic", ("err",)))}
     assert needs(r"error\s.*timeout") == {(("error", ()),), (("timeout", ()),)}
     assert needs("(?s)error.{0,9}timeout") == {(("error", ()),), (("timeout", ()),)}
+    assert needs(r"time\Bout|(?=t)time$out") == {(("timeout", ()),)}
 
 
 def test_of_what_a_match_needs_the_rarest_is_looked_for() -> None:
@@ -1014,3 +1015,23 @@ def test_a_lazy_split_at_matches_longer_than_any_first_glance() -> None:
     prompt = prompt_of(text, 1_000)
     prompt.view_threshold = 0
     assert list(prompt_re.split("a+b", prompt)) == re.split("a+b", text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "flags"),
+    [
+        ("[ab] c  # d", re.VERBOSE),
+        ("ab [c] | d # e", re.VERBOSE | re.IGNORECASE),
+        ("bc", re.IGNORECASE),
+        ("b.c", re.DOTALL),
+        ("^c.", re.MULTILINE),
+        (r"\w+c|\s", re.ASCII),
+        (r"(?x: a b ) c", re.NOFLAG),
+    ],
+)
+def test_flags_that_are_arguments_count(pattern: str, flags: int) -> None:
+    text = "abc AC bC # d\nb\nc\u00e9c\u00a0ab c"
+    for size in (1, 3, 50):
+        assert prompt_re.findall(pattern, prompt_of(text, size), flags) == re.findall(pattern, text, flags) != []
+        lazy = prompt_re.compile(pattern, flags).sub("<>", prompt_of(text, size, lazy=True))
+        assert str(lazy) == re.sub(pattern, "<>", text, flags=flags)
