@@ -112,6 +112,11 @@ def test_rfind_takes_no_piece_before_the_one_the_match_begins_in() -> None:
     assert next(pieces).start == 2
 
 
+@pytest.mark.parametrize("text", ["ab ab ab", "\u00e9 ab \u00e9ab ab"])
+def test_several_occurrences_in_one_piece(text: str) -> None:
+    assert list(search.occurrences(cut_at(text, []), "ab")) == stdlib_offsets("ab", text)
+
+
 def test_occurrences_are_given_before_later_pieces_are_taken() -> None:
     pieces = iter(cut_at("xaxa", [2]))
     assert next(search.occurrences(pieces, "a")) == 1
