@@ -29,7 +29,6 @@ from tests.inside import Indexed
 from tests.strategies import examples, outcome, shard_sizes
 
 FUNCTIONS = ("search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn")
-# Five times as many examples as the profile says, and 500 at least.
 MANY = examples(500, at_soak=5)
 
 
