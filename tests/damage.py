@@ -425,6 +425,7 @@ class DamageContract(ABC):
         counts = damage_bits(sound, tmp_path, trials, f"{self.engine}, three at once", capsys)
         assert counts["read errors, reported"] > TRIPLE_FLIPS // 4
 
+    @pytest.mark.thorough
     def test_verify_notices_a_flipped_bit_in_every_row(self, sound: SoundText, tmp_path: Path) -> None:
         unnoticed = []
         for table in TABLES:
@@ -451,6 +452,7 @@ class DamageContract(ABC):
             renew(path, sound.data + more)
             assert isinstance(check(sound, path).refused, CorruptPackError)
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("fill", ["zeros", "ones", "first bytes of the pack"])
     def test_a_page_that_was_overwritten_never_gives_wrong_text(
         self, sound: SoundText, tmp_path: Path, fill: str
@@ -464,6 +466,7 @@ class DamageContract(ABC):
             assert report.refused or report.problems, f"page {number}"
             assert report.names_a_place, f"page {number}: {set(report.problems)}"
 
+    @pytest.mark.thorough
     def test_two_pages_that_were_swapped_never_give_wrong_text(self, sound: SoundText, tmp_path: Path) -> None:
         path = tmp_path / "pages.dprompt"
         pages = [sound.data[at : at + PAGE] for at in range(0, len(sound.data), PAGE)]
@@ -476,6 +479,7 @@ class DamageContract(ABC):
             report = check(sound, path)
             assert report.refused or report.problems, f"seed {SEED}, pages {first} and {second}"
 
+    @pytest.mark.thorough
     def test_a_page_that_is_a_copy_of_another_never_gives_wrong_text(self, sound: SoundText, tmp_path: Path) -> None:
         path = tmp_path / "pages.dprompt"
         pages = [sound.data[at : at + PAGE] for at in range(0, len(sound.data), PAGE)]
@@ -636,6 +640,7 @@ class DamageContract(ABC):
         assert check(many, many_copy).is_clean
         assert list(self.rows(many_copy, "documents")) == [0, 1, 2, 1 << 32, 2 << 32]
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("what", ["missing", "flipped", *ROW_CHANGES])
     @pytest.mark.parametrize(
         "key", [0, 1, 2, 1 << 32, 2 << 32], ids=["batch 0", "batch 1", "batch 2", "names", "bounds"]
@@ -656,6 +661,7 @@ class DamageContract(ABC):
             self.change_rows(many_copy, "documents", {first: rows[second], second: rows[first]})
             assert check_noticed(many, many_copy, "documents: (batch|names|bounds)").read_errors
 
+    @pytest.mark.thorough
     def test_no_flipped_bit_of_any_row_of_documents_gives_a_wrong_answer(
         self, many: SoundDocuments, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -669,6 +675,7 @@ class DamageContract(ABC):
         counts = damage_bits(replace(many, unpacks=False), tmp_path, trials, f"{self.engine}, documents", capsys)
         assert counts == {"read errors, reported": len(trials)}
 
+    @pytest.mark.thorough
     def test_no_flipped_bit_of_the_trees_gives_a_wrong_document(
         self, many: SoundDocuments, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -312,6 +312,7 @@ def test_packs_of_very_many_documents_grow_to_the_pack_that_packing_everything_m
             assert grown.read_bytes() == packs[stop].read_bytes(), (start, stop)
 
 
+@pytest.mark.thorough
 @each_engine
 @pytest.mark.parametrize("empty", [0, 300])
 @pytest.mark.parametrize(("width", "shard_size"), [(10, 10_240), (9, 8_000)])
@@ -331,6 +332,7 @@ def test_groups_of_batches_that_end_inside_a_shard_or_with_it_lie_where_packing_
         assert grown.read_bytes() == whole.read_bytes(), cut
 
 
+@pytest.mark.thorough
 @each_engine
 def test_very_many_documents_that_were_appended_are_what_was_appended(
     many: list[Path], tmp_path: Path, engine: str
@@ -342,6 +344,7 @@ def test_very_many_documents_that_were_appended_are_what_was_appended(
     assert_unpacks(tmp_path / "pack", [Input(path.name, path.read_bytes()) for path in many[:4_200]])
 
 
+@pytest.mark.thorough
 @each_engine
 @settings(max_examples=max(8, FEWER.max_examples // 4))
 @given(data=st.data())
@@ -482,6 +485,7 @@ def shard_pages(pack: Path) -> int:
     return found // PAGE_BYTES
 
 
+@pytest.mark.thorough
 @each_engine
 @pytest.mark.parametrize("shard_size", [131_072, 4_096])
 def test_most_pages_of_a_pack_that_grows_stay_what_and_where_they_are(
@@ -584,6 +588,7 @@ def test_inputs_that_are_missing_are_refused(old: Path, tmp_path: Path) -> None:
     assert_refused(old, PackNotFoundError, "missing: no such file", call)
 
 
+@pytest.mark.thorough
 @each_engine
 def test_an_input_that_vanishes_meanwhile_is_refused(old: Path, tmp_path: Path) -> None:
     paths = written(tmp_path / "in", [Input("a", b"n" * 5_000_000), Input("b", b"new")])
@@ -641,6 +646,7 @@ def test_of_a_folder_that_holds_the_pack_it_is_left_out(tmp_path: Path, engine: 
     assert text_of(folder / "hard") == "old\n"
 
 
+@pytest.mark.thorough
 @each_engine
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError])
 def test_an_append_that_is_interrupted_leaves_the_old_pack(
@@ -708,6 +714,7 @@ def noise(count: int, seed: int) -> bytes:
     return random.Random(seed).randbytes(count // 2).hex().encode()  # noqa: S311  # no secret
 
 
+@pytest.mark.thorough
 @each_engine
 def test_an_append_that_finds_no_room_leaves_the_old_pack(tmp_path: Path, engine: str) -> None:
     pack = create(tmp_path / "pack", [Input("a", noise(2_000_000, 1))], engine, shard_size=10_000)
@@ -786,6 +793,7 @@ def test_every_damaged_shard_is_refused(tmp_path: Path, engine: str) -> None:
             assert_refused(pack, CorruptPackError, f"pack: shard {shard}: ", call)
 
 
+@pytest.mark.thorough
 @each_engine
 def test_a_pack_that_is_damaged_anywhere_is_refused_or_grows_as_if_it_were_not(tmp_path: Path, engine: str) -> None:
     inputs = [Input(f"{number:03}", noise(100, number)) for number in range(301)]

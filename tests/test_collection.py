@@ -139,6 +139,7 @@ def assert_searches_agree(prompt: Any, text: str, needle: str, dice: random.Rand
     assert prompt.find_many(many, start, stop) == {each: text.find(each, start, stop) for each in many}
 
 
+@pytest.mark.thorough
 @FEW
 @given(cases())
 def test_a_collection_is_searched_as_str_is(case: Case) -> None:
@@ -180,6 +181,7 @@ def test_what_is_cut_and_replaced_of_a_collection_is_what_str_makes(case: Case, 
     assert str(getattr(prompt, method)()) == getattr(part, method)(), method
 
 
+@pytest.mark.thorough
 @FEW
 @given(cases())
 def test_slices_steps_lines_and_the_whole_are_those_of_str(case: Case) -> None:
@@ -221,6 +223,7 @@ def test_slices_steps_lines_and_the_whole_are_those_of_str(case: Case) -> None:
     assert (prompt < text + "a") == (text < text + "a")
 
 
+@pytest.mark.thorough
 @FEW
 @given(cases())
 def test_regular_expressions_find_the_same_in_a_collection(case: Case) -> None:

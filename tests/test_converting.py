@@ -122,6 +122,7 @@ def test_a_pack_is_the_same_with_each_engine_and_the_same_file_after_the_way_bac
     shutil.rmtree(folder)
 
 
+@pytest.mark.thorough
 @each_way
 @pytest.mark.parametrize("count", [1, 255, 256, 257, 600, 4_200])
 def test_documents_of_any_number_are_converted(tmp_path: Path, engine: str, other: str, count: int) -> None:
@@ -364,6 +365,7 @@ def test_a_pack_whose_metadata_belong_to_another_is_refused(
     assert_refused(pack, CorruptPackError, "pack: ", call)
 
 
+@pytest.mark.thorough
 @each_way
 def test_a_pack_that_is_damaged_anywhere_is_refused_or_converted_as_if_it_were_not(
     pack: Path, tmp_path: Path, other: str
@@ -422,6 +424,7 @@ def limit_files(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
+@pytest.mark.thorough
 @each_way
 def test_a_conversion_that_finds_no_room_leaves_nothing(tmp_path: Path, engine: str, other: str) -> None:
     pack = create(tmp_path / "pack", {"a": noise(1_000_000, 1)}, engine, shard_size=10_000)

@@ -69,6 +69,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
         yield pool
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", SEARCHES)
 def test_an_executor_gives_the_same_answers(prompt: dp.DistributedPrompt, executor: Executor, name: str) -> None:
     search = SEARCHES[name]
@@ -78,6 +79,7 @@ def test_an_executor_gives_the_same_answers(prompt: dp.DistributedPrompt, execut
         assert search(view, executor=executor) == search(view)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", SEARCHES)
 def test_an_executor_does_the_work(prompt: dp.DistributedPrompt, name: str) -> None:
     recorded = Recorded()

@@ -22,6 +22,7 @@ def test_the_corpus_is_small_and_has_cases_of_every_target() -> None:
     assert {json.loads(path.read_text())["target"] for path in paths} == set(TARGETS)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_second_of_a_target_finds_nothing(target: str, tmp_path: Path) -> None:
     result = campaign(target, 20_240_229, 1, tmp_path)

@@ -182,6 +182,7 @@ patterns = (
 # What is selected
 
 
+@pytest.mark.thorough
 @examples(600)
 @given(
     parts_of_texts,
@@ -213,6 +214,7 @@ def test_lines_are_selected_as_if_each_were_searched_alone(
         assert found == [line.spans for line in expected if line.spans]
 
 
+@pytest.mark.thorough
 def test_every_pair_of_what_patterns_are_made_of() -> None:
     parts = [("", "a\n"), ("==\n", "b\n\nab a\r\n_b"), ("", "aba"), ("ab", "ab\nb\n \n\n"), ("", ""), ("", "\n")]
     with prompt_of(parts, 7) as prompt:

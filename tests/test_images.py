@@ -575,6 +575,7 @@ print(max(peaks), prompt.stats.images)
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("last", ["a", "\U0001f600"])
 def test_memory_does_not_grow_with_the_text(last: str, tmp_path: Path) -> None:
     path = tmp_path / "text.txt"

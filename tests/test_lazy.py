@@ -94,6 +94,7 @@ def check_list(data: st.DataObject, found: object, expected: list[str]) -> None:
         assert question(pickle.loads(pickle.dumps(found)) if fresh else found) == question(expected)  # noqa: S301
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MAPPINGS)
 @given(data=st.data(), pair=pairs())
 def test_case_is_mapped_as_by_str(name: str, data: st.DataObject, pair: Pair) -> None:
@@ -128,6 +129,7 @@ def test_translating_gives_what_str_gives(data: st.DataObject, pair: Pair, table
     check_text(data, prompt.translate(codes), text.translate(codes))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["ljust", "rjust", "center", "zfill"])
 @given(data=st.data(), pair=pairs(st.one_of(any_texts, st.text("+-0a", max_size=5))), width=st.integers(-1, 40))
 def test_filling_up_gives_what_str_gives(name: str, data: st.DataObject, pair: Pair, width: int) -> None:

@@ -497,6 +497,7 @@ RE_PATTERNS = (
 RE_REPLACEMENTS = ("", "-", r"<\g<0>>", "\U0001f389", r"\7")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("code", RE_CALLS)
 def test_the_exact_re_takes_lazy_strs_in_every_place(code: str) -> None:
     replacements = RE_REPLACEMENTS if "r, t" in code or "(r)" in code else ("-",)

@@ -640,6 +640,7 @@ def run_script(script: str, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "option"), RUNS)
 def test_in_a_process_of_its_own(name: str, option: str) -> None:
     done = run_script(PRELUDE + SCRIPTS[name], *OPTIONS[option])

@@ -89,6 +89,7 @@ def peak_mb(pack: Path, operation: str) -> float:
     return int(ran.stdout) / 1000
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 def test_peak_memory_is_small_and_the_same_for_a_text_twice_as_long(packs: dict[int, Path], operation: str) -> None:
     short, long = (peak_mb(packs[size], operation) for size in (SHORTER_BYTES, TEXT_BYTES))

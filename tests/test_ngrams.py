@@ -142,6 +142,7 @@ PIECES = (
 )
 
 
+@pytest.mark.thorough
 @examples(100, at_soak=4)
 @given(
     texts,
@@ -230,10 +231,12 @@ def assert_grown_as_packed(folder: Path, store: str, text: str, cut: int, segmen
     assert list(dp.verify(grown)) == []
 
 
+@pytest.mark.thorough
 def test_a_pack_that_grows_has_the_index_that_packing_everything_makes(tmp_path: Path) -> None:
     assert_grown_as_packed(tmp_path, "sqlite", lines(3_000), 65_530, SEGMENT_SHARDS)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("store", ["sqlite", "lmdb"])
 @pytest.mark.parametrize("cut", [0, 3, 320, 1_018, 1_024, 1_028, 1_500])
 def test_wherever_a_pack_grows_it_has_the_index_that_packing_everything_makes(
@@ -243,6 +246,7 @@ def test_wherever_a_pack_grows_it_has_the_index_that_packing_everything_makes(
     assert_grown_as_packed(tmp_path, store, lines(70), cut, 64)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("store", ["sqlite", "lmdb"])
 def test_an_index_made_later_is_that_made_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str) -> None:
     set_segments(monkeypatch, 64, 1)
@@ -279,6 +283,7 @@ def test_small_shards_and_few_shards_are_not_indexed(tmp_path: Path, monkeypatch
         dp.add_index(tmp_path / "a.dprompt")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["upper", "swapcase", "casefold", "title", "capitalize", "lower"])
 @pytest.mark.parametrize("word", ["xyz stra\u00dfen", "wxy\ufb03xy", "xyz\u0149wxy", "abc\u212adef", "abc\u0130def"])
 def test_what_a_case_mapping_makes_of_one_letter_is_found_in_what_it_makes(method: str, word: str) -> None:

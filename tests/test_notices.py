@@ -264,6 +264,7 @@ def test_no_text_is_taken_for_a_notice(words: str) -> None:
     assert attach(words) is words
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "part",
     [

@@ -360,6 +360,7 @@ dp.pack("in", "out", overwrite=sys.argv[3] == "overwrite")
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", ["overwrite", "keep"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("call", ["fsync", "link", "rename", "replace", "unlink"])
@@ -503,6 +504,7 @@ def test_no_child_has_a_lock_at_whatever_moment_it_is_forked(tmp_path: Path) -> 
     assert failures == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("existing", [True, False])
 def test_a_writer_killed_at_any_moment_leaves_the_old_or_the_new(
     big_file: Path, tmp_path: Path, *, existing: bool

@@ -621,6 +621,7 @@ def big_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("newlines", "shard_size"), [("keep", 131_072), ("universal", 131_072), ("keep", 2_000)])
 def test_packing_a_large_file_takes_little_memory(big_file: Path, newlines: str, shard_size: int) -> None:
     done = subprocess.run(

@@ -611,6 +611,7 @@ def test_runs_that_end_far_behind_a_part_are_decided_there(quantifier: str) -> N
     check_long_runs(filter(compiles, patterns))
 
 
+@pytest.mark.thorough
 def test_references_to_runs_far_away_are_decided_there() -> None:
     check_long_runs(filter(compiles, map("".join, product(CAPTURES, USES))))
 
@@ -706,6 +707,7 @@ def test_a_lazy_substitution_decodes_little_until_it_is_read(big_text: str) -> N
     assert prompt.stats.decoded_shards <= 4
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pattern", ["fox", r"q\w+", r"(?m)^the .*$", r"(?<=lazy )dog", r"[0-9]+\s", "(?i)FOX|DOG"])
 def test_all_matches_decode_no_shard_twice_and_make_no_image(pattern: str, big_text: str) -> None:
     prompt = DistributedPrompt.from_text(big_text)
@@ -714,6 +716,7 @@ def test_all_matches_decode_no_shard_twice_and_make_no_image(pattern: str, big_t
     assert prompt.stats.images == 0
 
 
+@pytest.mark.thorough
 def test_what_a_function_puts_in_a_long_text_is_lazy_all_the_same(big_text: str) -> None:
     prompt = DistributedPrompt.from_text(big_text)
     numbers = iter(range(10**9))
@@ -883,6 +886,7 @@ ANCHORED = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["search", "match", "fullmatch", "findall", "finditer"])
 def test_anchors_know_all_bounds(name: str) -> None:
     text = "aab\na\n"

@@ -123,6 +123,7 @@ PATTERNS = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_matches_that_reach_over_regions_are_joined(pattern: str, pool: Executor) -> None:
     for text in ("", "a", "b", "aab", "a" * 30, "ab" * 15, "aaab\nba" * 5, "b" * 29 + "a", "a\n\n" * 9):

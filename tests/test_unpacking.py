@@ -92,6 +92,7 @@ def damage(pack: Path, shard: int) -> None:
         connection.execute("UPDATE shards SET value = ? WHERE key = ?", (changed, shard))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shard_size", [1, 7, 131_072])
 @pytest.mark.parametrize(("encoding", "errors", "data"), EXACT)
 def test_every_byte_comes_back(tmp_path: Path, encoding: str, errors: str, data: bytes, shard_size: int) -> None:
@@ -1118,6 +1119,7 @@ def test_progress_of_a_folder_counts_utf_8_up_to_the_total(tmp_path: Path) -> No
     assert (done[-1], {total for _, total in calls}) == (total, {total})
 
 
+@pytest.mark.thorough
 def test_an_interrupted_command_leaves_nothing(tmp_path: Path) -> None:
     files = [(f"t/{number % 50}/{number}", b"x" * 5_000) for number in range(3_000)]
     forged(tmp_path / "p.dprompt", files)

@@ -436,6 +436,7 @@ def test_a_run_that_failed_goes_on_where_it_was(
     check_whole(corpus, place)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("after", [False, True], ids=["before the pack is there", "when the pack is there"])
 def test_a_worker_killed_while_it_packs_is_replaced(
     cluster: Cluster,
@@ -472,12 +473,14 @@ def executor(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Any]:
             yield processes
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("_small_tasks")
 def test_all_executors_give_the_same_answers(prompt: dp.DistributedPrompt, executor: Any) -> None:
     for name, search in SEARCHES.items():
         assert search(prompt, executor=executor) == search(prompt), name
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["count", "finditer"])
 @pytest.mark.usefixtures("_small_tasks")
 def test_a_worker_killed_while_it_searches_is_replaced(
@@ -537,6 +540,7 @@ def test_what_has_not_begun_when_an_iterator_is_dropped_never_begins(
     assert _calls(tmp_path) <= 1 + WORKERS
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("_small_tasks")
 @pytest.mark.parametrize("search", ["find_all", "finditer"])
 def test_a_search_that_is_closed_leaves_no_tasks(cluster: Cluster, many: dp.DistributedPrompt, search: str) -> None:
@@ -643,6 +647,7 @@ class _Watch:
         return lambda *_, **__: None
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("_small_tasks")
 def test_results_do_not_pile_up(cluster: Cluster, many: dp.DistributedPrompt, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapping, "_TASK_CHARACTERS", 1)
@@ -697,6 +702,7 @@ def test_no_credentials_are_sent(
         assert secret.encode() not in together
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("_small_tasks")
 def test_packs_on_s3_are_read_by_workers(cluster: Cluster, corpus: Corpus, bucket: str) -> None:
     address = f"s3://{bucket}/packs/"

@@ -286,6 +286,7 @@ def expected(corpus: Corpus) -> dict[str, str]:
     return dict(zip(CELLS, printed, strict=True))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CELLS)
 def test_a_cell_prints_what_it_prints_of_a_str(session: Run, expected: dict[str, str], name: str) -> None:
     result = result_of(session, name)
@@ -419,6 +420,7 @@ def test_a_child_has_a_text_of_which_only_a_question_is_left(rlms: Any, corpus: 
     assert run.printed == as_printed([cell], context=corpus.text, rlm_query=as_child)
 
 
+@pytest.mark.thorough
 def test_a_notice_never_stands_for_another_text(corpus: Corpus) -> None:
     context = context_of(corpus)
     questions: dict[str, str] = {}
@@ -489,6 +491,7 @@ def test_below_the_last_child_a_question_has_a_notice(rlms: Any, corpus: Corpus)
     assert run.printed == [f"{len(run.questions[0])} characters70 characters\n"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "environment",
     [
@@ -823,6 +826,7 @@ def run_in(environment: Any, cells: Sequence[str]) -> list[str]:
     return [result.stdout for result in ran]
 
 
+@pytest.mark.thorough
 def test_processes_one_a_cell_keep_texts_lazy(docker_cells: Start, corpus: Corpus) -> None:
     cells = [CELLS[name] for name in ("length", "lower", "re.findall", "re.compile", "split", "joined")]
     cells += [
@@ -904,6 +908,7 @@ print(json.dumps([answer, before.peak_bytes / 1e6, watched.peak_bytes / 1e6]))
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("rlms")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to see memory")
 def test_a_completion_over_a_long_text_takes_little_memory(long_pack: Path, tmp_path: Path) -> None:

@@ -458,6 +458,7 @@ WRONG: dict[str, Callable[[bytes], Answer]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", WRONG)
 def test_an_answer_that_is_wrong_for_ever_is_an_error_in_time(server: WebServer, sample: Sample, name: str) -> None:
     server.answer = WRONG[name](sample.data)
@@ -480,6 +481,7 @@ def test_an_answer_that_is_wrong_later_is_an_error_in_time(server: WebServer, sa
 SLOW = ("silence", "a slow head", "a slow body", "a slow failure")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in WRONG if name not in SLOW])
 def test_an_answer_that_is_wrong_once_is_asked_for_again(server: WebServer, sample: Sample, name: str) -> None:
     for at in range(3):

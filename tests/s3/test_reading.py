@@ -504,6 +504,7 @@ def test_nothing_is_fetched_twice(remote: Remote, name: str) -> None:
         assert len(remote.proxy.requests) == before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["segments"])
 def test_threads_that_want_the_same_shard_fetch_it_once(remote: Remote, name: str) -> None:
     text, at = remote.text(name), 5_000_000
@@ -610,6 +611,7 @@ def test_an_object_that_is_replaced_while_it_is_opened_is_one_of_both_or_an_erro
         proxy.script = None
 
 
+@pytest.mark.thorough
 def test_readers_never_mix_versions_while_a_writer_replaces(place: Place, samples: dict[str, Sample]) -> None:
     both = [samples["indexed"], samples["other"]]
     datas = [sample.path.read_bytes() for sample in both]
@@ -704,6 +706,7 @@ ENDLESS: dict[Fault, tuple[type[DPromptError], ...]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fault_that_stays_is_an_error_in_time(remote: Remote, kind: Fault, request: pytest.FixtureRequest) -> None:
     text = remote.text("indexed")
@@ -749,6 +752,7 @@ def test_garbage_is_an_error_for_once_and_never_text(remote: Remote, name: str, 
             assert prompt.count("0123") == text.count("0123")
 
 
+@pytest.mark.thorough
 def test_two_thousand_reads_under_faults_give_no_wrong_answer(remote: Remote, quick: None) -> None:
     del quick
     text = remote.text("segments")
@@ -1183,6 +1187,7 @@ print(max(peaks) // 1000, prompt.stats.received_bytes, prompt.stats.requests)
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to see its own memory")
 def test_a_scan_of_a_long_pack_takes_little_memory(place: Place, tmp_path: Path, s3_server: Server) -> None:
     sample = pack(tmp_path / "long", digits(MEMORY_CHARACTERS, 6), index=False, level=1)

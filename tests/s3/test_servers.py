@@ -188,6 +188,7 @@ def test_a_stopped_server_leaves_nothing(name: str, tmp_path: Path) -> None:
     server.stop()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.parametrize("end", ["sys.exit()", "os.kill(os.getpid(), signal.SIGKILL)"])
 def test_a_server_ends_with_the_process_that_started_it(name: str, end: str, tmp_path: Path) -> None:

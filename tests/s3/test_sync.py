@@ -309,6 +309,7 @@ def spoiled(sidecar: Sidecar, how: str) -> bytes:
     return {"garbage": b"\x00\xff", "empty": b"", "version": sidecar.encode().replace(b":1,", b":9,", 1)}[how]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["missing", "garbage", "empty", "version", "etag", "block", "size"])
 def test_without_the_right_hashes_all_is_moved(
     packs: Packs, s3_client: Any, bucket: str, address: str, tmp_path: Path, how: str
@@ -361,6 +362,7 @@ def test_parts_that_the_server_does_not_copy(
 # Two writers
 
 
+@pytest.mark.thorough
 @each_server
 @pytest.mark.parametrize("there_is_one", [False, True])
 @pytest.mark.parametrize("moment", ["CreateMultipartUpload", "UploadPart"])
@@ -650,6 +652,7 @@ def test_server_without_conditions(packs: Packs, s3_client: Any, bucket: str, ad
 PUSH = "import sys; from distributed_prompt.backends.sync import push; print(push(*sys.argv[1:]).status)"
 
 
+@pytest.mark.thorough
 @each_server
 def test_killed_at_any_moment(
     packs: Packs, s3_client: Any, bucket: str, address: str, environment: pytest.MonkeyPatch
@@ -1046,6 +1049,7 @@ def test_no_server(packs: Packs, environment: pytest.MonkeyPatch, s3_server: Ser
         check_silence(caught.value, s3_server)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("operation", ["HeadObject", "GetObject", "CreateMultipartUpload", "UploadPart", "PutObject"])
 @pytest.mark.parametrize("fault", ["503", "reset", "redirect_html", "no_etag"])
 def test_failing_server(

@@ -112,6 +112,7 @@ def test_keys_that_are_not_there_are_none(depth: int) -> None:
     assert pages.get(tree, b"\xff" * 511) is None
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])
 def test_ranges_are_slices_of_the_sorted_rows(depth: int) -> None:
     data, rows = deep(depth)
@@ -685,6 +686,7 @@ def test_what_has_no_magic_is_not_lmdb(head: bytes) -> None:
     assert not is_lmdb(head)
 
 
+@pytest.mark.thorough
 @given(
     depth=st.sampled_from([1, 2, 3, 5]),
     places=st.lists(st.tuples(st.integers(0, 2**30), st.integers(0, 255)), min_size=1, max_size=4),

@@ -398,6 +398,7 @@ def test_packs_from_before_maps_are_read_from_afar(path: Path) -> None:
         assert "".join(pack.utf8(n).decode("utf-8", "surrogatepass") for n in range(pack.metadata.shards)) == text
 
 
+@pytest.mark.thorough
 def test_sound_maps_have_no_problems(sample: Sample, documents: Sample) -> None:
     for path in (sample.path, documents.path):
         with SqliteStore(str(path)) as store:

@@ -56,6 +56,7 @@ def test_whatever_is_put_is_what_sqlite_reads(
     assert read(path) == (expected, metadata)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("count", [1, 2, 450, 451, 900, 901, 902, 100_000, 210_000])
 def test_trees_of_any_height_are_sound(tmp_path: Path, count: int) -> None:
     writer = SqliteWriter(str(tmp_path / "pack"), "pack")
